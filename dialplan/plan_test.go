@@ -1,0 +1,178 @@
+package dialplan
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"parley/ivr/money"
+)
+
+func example(t *testing.T) Plan {
+	t.Helper()
+	plan, err := Parse(Example)
+	if err != nil {
+		t.Fatalf("the example is refused:\n%v", err)
+	}
+	return plan
+}
+
+func TestTheExampleIsRead(t *testing.T) {
+	p := example(t)
+	if p.Currency != "EUR" || len(p.Numbers) != 3 || p.Numbers[2].DID != "+493055500103" || p.CallerID != "+493055500100" {
+		t.Errorf("%+v", p)
+	}
+	premium := Rate{Rate: money.Rate{PerMinute: 349, Fee: 50, Increment: time.Second, Minimum: 30 * time.Second, Free: 10 * time.Second}, AdvisorPercent: 65}
+	if p.Rates["premium"] != premium {
+		t.Errorf("premium: %+v", p.Rates["premium"])
+	}
+	if l := p.Limits; l.Ring != 30*time.Second || l.Predetermined.Most != 30*time.Minute || l.Concurrent.All != 200 || len(l.Warnings) != 3 {
+		t.Errorf("limits: %+v", l)
+	}
+	if _, listed := p.Number("+493055500999"); listed {
+		t.Error("a number that is not in the plan is found")
+	}
+}
+
+// Each case changes the example in one place and must be refused with one fault,
+// at that place, which says what to write instead.
+func TestEveryFaultNamesLineFieldAndRemedy(t *testing.T) {
+	for _, c := range []struct{ name, from, to, fault string }{
+		{"a limit is missing", "  ring: 30s ", "  #", "limits.ring: is missing; add it"},
+		{"a field is unknown", "waiting: music", "wating: music", `wating: is not a field of the plan; the fields are currency`},
+		{"a field is there twice", "language: en ", "currency: EUR\nlanguage: en ", "currency: stands here twice"},
+		{"a number is not E.164", `"+493055500102"`, `"03055500102"`, `numbers[1].did: must be a number in E.164`},
+		{"a number is there twice", `"+493055500102"`, `"+493055500101"`, "numbers[1].did: +493055500101 stands in the list twice"},
+		{"a country is not one", "country: DE}\n\nrates", "country: Germany}\n\nrates", "numbers[2].country: must be two capital letters"},
+		{"a rate is free", "per_minute: 199", "per_minute: 0", `rates.standard.per_minute: is "0"; must be a whole number from 1`},
+		{"a price has a comma", "per_minute: 199", "per_minute: 1,99", `rates.standard.per_minute: is "1,99"`},
+		{"an increment is no time", "increment: 1s          #", "increment: 1 #", `rates.standard.increment: is "1"; must be whole seconds`},
+		{"half a second", "longest_talk: 60m", "longest_talk: 3600500ms", "limits.longest_talk"},
+		{"there is no standard rate", "  standard: ", "  normal: ", `rates: a rate named "standard" is missing`},
+		{"a currency nobody can say", "currency: EUR", "currency: XAU", `currency: is "XAU"; must be one of EUR`},
+		{"the longest talk is too short", "longest_talk: 60m", "longest_talk: 10m", "limits.longest_talk: must be at least limits.predetermined.most (30m0s)"},
+		{"the bounds cross", "least: 1m", "least: 6m", "limits.predetermined: must be least <= default <= most"},
+		{"the warnings go up", "[2m, 1m, 20s]", "[1m, 2m]", "limits.warnings[1]: must go down"},
+		{"a warning too late to be heard", "[2m, 1m, 20s]", "[2s]", "limits.warnings[0]"},
+		{"too many tries", "entry_tries: 3", "entry_tries: 99", "limits.entry_tries: is \"99\"; must be a whole number from 1 to 5"},
+		{"unlimited calls", "all: 200", "all: unlimited", "limits.concurrent.all"},
+		{"a mapping is a list", "numbers: ", "numbers: {}\nx: ", "numbers: must be a list"},
+		{"an advisor's rate is unknown", "# advisors:", "advisors: {adv_1: {rate: gold}}\n#", `advisors.adv_1.rate: there is no rate "gold"`},
+		{"an advisor is no advisor", "# advisors:", "advisors: {anna: {}}\n#", "advisors.anna: must be an advisor's ID"},
+		{"an advisor's least exceeds the longest", "# advisors:", "advisors: {adv_1: {predetermined: 2h}}\n#", "advisors.adv_1.predetermined: must not exceed the longest talk"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before, _, found := strings.Cut(string(Example), c.from)
+			if !found {
+				t.Fatalf("the example has no %q", c.from)
+			}
+			_, err := Parse([]byte(strings.Replace(string(Example), c.from, c.to, 1)))
+			var faults Faults
+			if !errors.As(err, &faults) {
+				t.Fatalf("want faults, got %v", err)
+			}
+			for _, fault := range faults {
+				if strings.Contains(fault.String(), c.fault) {
+					if first := strings.Count(before, "\n"); fault.Line < first-6 || fault.Line > first+3 {
+						t.Errorf("line %d, want about %d", fault.Line, first+1)
+					}
+					return
+				}
+			}
+			t.Errorf("no fault says %q:\n%v", c.fault, err)
+		})
+	}
+}
+
+func TestAllFaultsAreTold(t *testing.T) {
+	text := strings.NewReplacer("currency: EUR", "currency: XAU", "fee: 50", "fee: -1", "all: 200", "all: 0", "ring: 30s", "ring: 30").Replace(string(Example))
+	_, err := Parse([]byte(text))
+	var faults Faults
+	if !errors.As(err, &faults) || len(faults) != 4 {
+		t.Fatalf("want four faults, got\n%v", err)
+	}
+	for i := 1; i < len(faults); i++ {
+		if faults[i].Line < faults[i-1].Line {
+			t.Errorf("not in the text's order:\n%v", faults)
+		}
+	}
+}
+
+func TestWhatIsNotYAMLIsRefusedWithItsLine(t *testing.T) {
+	for _, text := range []string{"", "currency: EUR\nlanguage: [en", "\t", "- 1", "42"} {
+		if _, err := Parse([]byte(text)); !errors.As(err, new(Faults)) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// The administrator's word goes before the advisor's, and theirs before the
+// host's; an advisor's wish stays within the plan's bounds.
+func TestPredeterminedPrecedence(t *testing.T) {
+	p := example(t)
+	p.Advisors = map[string]Advisor{
+		"adv_told":  {Predetermined: 10 * time.Minute, Rate: "premium"},
+		"adv_short": {LongestTalk: 2 * time.Minute},
+	}
+	for _, c := range []struct {
+		advisor string
+		wish    time.Duration
+		want    time.Duration
+		by      string
+	}{
+		{"adv_any", 0, 5 * time.Minute, "host"},
+		{"adv_any", 7 * time.Minute, 7 * time.Minute, "advisor"},
+		{"adv_any", time.Second, time.Minute, "advisor"},
+		{"adv_any", time.Hour, 30 * time.Minute, "advisor"},
+		{"adv_told", 7 * time.Minute, 10 * time.Minute, "administrator"},
+		{"adv_short", 0, 2 * time.Minute, "host"},
+	} {
+		terms := p.Terms(c.advisor, c.wish)
+		if terms.Predetermined != c.want || terms.SetBy != c.by {
+			t.Errorf("%s, wish %v: %v by %s, want %v by %s", c.advisor, c.wish, terms.Predetermined, terms.SetBy, c.want, c.by)
+		}
+	}
+	if p.Terms("adv_told", 0).RateName != "premium" || p.Terms("adv_any", 0).RateName != "standard" {
+		t.Error("the administrator's rate is not applied")
+	}
+}
+
+func TestTermsBoundTheTalk(t *testing.T) {
+	terms := example(t).Terms("adv_any", 0)
+	if terms.Least() != 995 || terms.Most() != 60*199 {
+		t.Errorf("least %v, most %v", terms.Least(), terms.Most())
+	}
+	if longest, byMoney := terms.Talk(1990); longest != 10*time.Minute || !byMoney {
+		t.Errorf("19.90 buys %v, by money %v", longest, byMoney)
+	}
+	if longest, byMoney := terms.Talk(terms.Most()); longest != time.Hour || byMoney {
+		t.Errorf("the price of the longest talk buys %v, by money %v", longest, byMoney)
+	}
+}
+
+func TestDiffNamesWhatChanges(t *testing.T) {
+	to := strings.NewReplacer("ring: 30s", "ring: 45s", `  - {did: "+493055500101", country: DE}`+"\n", "", "# advisors:", "advisors: {adv_1: {rate: premium}}\n#").Replace(string(Example))
+	changes, err := Diff(Example, []byte(to))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "+ advisors.adv_1.rate: premium\n~ limits.ring: 30s -> 45s\n- numbers[+493055500101].country: DE\n- numbers[+493055500101].did: +493055500101"
+	if got := strings.Join(changes, "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if same, err := Diff(Example, append([]byte("# a comment\n"), Example...)); err != nil || len(same) > 0 {
+		t.Errorf("a comment is a change: %v, %v", same, err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(Example)
+	f.Add([]byte("currency: &a [*a]"))
+	f.Add([]byte("limits: {ring: {}}"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if _, err := Parse(text); err != nil && !errors.As(err, new(Faults)) {
+			t.Errorf("not faults: %v", err)
+		}
+	})
+}

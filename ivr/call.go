@@ -1,0 +1,228 @@
+// Package ivr is what happens on a call. Start at [Service.Serve]; each kind of
+// call is one function that reads top to bottom: [Service.clientCall] and
+// [Service.verificationCall]. The package knows the outside only by the small
+// interfaces in ports.go.
+package ivr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"parley/dialplan"
+	"parley/ivr/money"
+)
+
+// Service runs calls.
+type Service struct {
+	Switch        Switch
+	Ledger        Ledger
+	Directory     Directory
+	Verifications Verifications
+
+	// Plan is the plan in force, or why there is none. A call asks once.
+	Plan func() (dialplan.Plan, error)
+
+	// Stopping ends when the program is asked to stop. Calls that do not talk yet
+	// are ended then; talks are left to the next process.
+	Stopping context.Context
+
+	Log *slog.Logger
+
+	mu   sync.Mutex
+	live map[CallID]*Call
+}
+
+// Call is one call and what has happened on it so far. One goroutine owns it,
+// from the first event to the CDR.
+type Call struct {
+	ID        CallID
+	Kind      Kind
+	DID, ANI  string // ANI in full: for comparing only, never written anywhere
+	Client    Leg    // nil in a verification call
+	Plan      dialplan.Plan
+	StartedAt time.Time
+
+	Loan  Loan // zero until identified
+	Line  LineID
+	Terms dialplan.Terms
+	Held  money.Amount
+	Ring  time.Duration
+
+	segments []Segment // that are over
+	ended    *Departure
+
+	mu      sync.Mutex // guards talking, which the prover reads
+	talking *talking
+}
+
+// talking is the segment of talk that goes on now.
+type talking struct {
+	Talk
+	number int       // of the segment, from 1
+	began  time.Time // before talk.JoinedAt where the talk was adopted
+}
+
+// Bounds on what waits for others after a call is over.
+const (
+	lastWordsTimeout = 30 * time.Second
+	closeTimeout     = 10 * time.Second // one try to settle
+	closeRetryMost   = 30 * time.Second // between tries; there is no last try
+)
+
+// Serve runs one inbound call to its end and returns when it is hung up and
+// settled. The switch starts one goroutine a call, as net/http does a request.
+func (s *Service) Serve(client Leg, did, ani string) {
+	call := s.begin(ClientCall, did, ani)
+	call.Client = client
+	s.frame(client.Context(), call, s.clientCall)
+}
+
+// frame is around every script: it runs it, and does all of the ending. It
+// returns the script's error after the call is settled.
+func (s *Service) frame(ctx context.Context, call *Call, script func(context.Context, *Call) error) error {
+	s.register(call)
+	defer s.forget(call)
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(s.Stopping, func() { cancel(ErrShutdown) })()
+
+	why := s.run(ctx, call, script)
+	if errors.Is(why, ErrHandedOver) {
+		s.Log.Info("talk left to the next process", "call", call.ID)
+		return why
+	}
+	end := outcomeOf(why)
+	level := slog.LevelInfo
+	if end.Disposition == Failed {
+		level = slog.LevelError
+	}
+	s.Log.Log(ctx, level, "call ended", "call", call.ID, "kind", call.Kind, "disposition", end.Disposition, "why", why)
+
+	// The settling does not wait for the last words, nor they for it.
+	settled := make(chan struct{})
+	go func() {
+		defer close(settled)
+		s.settle(call.cdr(end))
+	}()
+	s.sayLastWords(call, end)
+	<-settled
+	return why
+}
+
+// run runs a script. A panic ends its own call only.
+func (s *Service) run(ctx context.Context, call *Call, script func(context.Context, *Call) error) (why error) {
+	defer func() {
+		if p := recover(); p != nil {
+			why = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return script(ctx, call)
+}
+
+// sayLastWords tells the client why the call ends, and hangs up.
+func (s *Service) sayLastWords(call *Call, end Outcome) {
+	if call.Client == nil {
+		return
+	}
+	// The leg's own context, not the script's: that one may have ended the talk.
+	ctx, cancel := context.WithTimeout(call.Client.Context(), lastWordsTimeout)
+	defer cancel()
+	if end.LastWords != "" && ctx.Err() == nil {
+		// What cut the talk must not cut the words; if this fails, it may.
+		_ = call.Client.CutAfter(ctx, lastWordsTimeout)
+		_ = call.Client.Play(ctx, call.language(), end.LastWords)
+	}
+	call.Client.Hangup(end.Cause)
+}
+
+// settle closes a call, and tries again for as long as the program lives. If it
+// dies first, the call is still open in the ledger and the next start closes it.
+func (s *Service) settle(cdr CDR) {
+	for wait := time.Second; ; wait = min(2*wait, closeRetryMost) {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		err := s.Ledger.Close(ctx, cdr)
+		cancel()
+		if err == nil {
+			return
+		}
+		s.Log.Error("call not settled; will try again", "call", cdr.Call, "in", wait, "err", err)
+		select {
+		case <-time.After(wait):
+		case <-s.Stopping.Done():
+			s.Log.Warn("call left for the next process to settle", "call", cdr.Call)
+			return
+		}
+	}
+}
+
+// begin makes a call with the plan now in force.
+func (s *Service) begin(kind Kind, did, ani string) *Call {
+	return &Call{ID: CallID(NewID("call")), Kind: kind, DID: did, ANI: ani, StartedAt: time.Now()}
+}
+
+func (s *Service) register(call *Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live == nil {
+		s.live = map[CallID]*Call{}
+	}
+	s.live[call.ID] = call
+}
+
+func (s *Service) forget(call *Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.live, call.ID)
+}
+
+// Live is the number of calls that are up.
+func (s *Service) Live() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.live)
+}
+
+// language is what the call's prompts are spoken in, also before a plan is known.
+func (c *Call) language() string {
+	if c.Plan.Language == "" {
+		return "en"
+	}
+	return c.Plan.Language
+}
+
+// talkTime is all of the call's talk that is over.
+func talkTime(segments []Segment) (sum time.Duration) {
+	for _, segment := range segments {
+		sum += segment.Talk
+	}
+	return sum
+}
+
+// cdr is the record of the call, now that it is over.
+func (c *Call) cdr(end Outcome) CDR {
+	charge := min(c.Terms.Rate.Charge(talkTime(c.segments)), c.Held)
+	cdr := CDR{
+		Call: c.ID, Kind: c.Kind, DID: c.DID, ANI: Mask(c.ANI), Loan: c.Loan.ID,
+		Client: c.Loan.Client, Advisor: c.Loan.Advisor, Line: c.Line,
+		Plan: c.Plan.Version, StartedAt: c.StartedAt, Ring: c.Ring, Segments: c.segments,
+		Charge: charge, Shares: money.Split(charge, c.Terms.AdvisorPercent),
+		Disposition: end.Disposition, Cause: end.Cause, EndedBy: "parley",
+	}
+	if c.ended != nil {
+		cdr.Cause, cdr.EndedBy = c.ended.Cause, c.endedBy()
+	}
+	return cdr
+}
+
+func (c *Call) endedBy() string {
+	if c.Client != nil && c.ended.Leg == c.Client.ID() {
+		return "client"
+	}
+	return "advisor"
+}

@@ -1,0 +1,296 @@
+package ivr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Timings of the client's call that no plan needs to change.
+const (
+	pinDigits  = 6
+	firstKey   = 6 * time.Second // silence after a question
+	betweenKey = 4 * time.Second
+
+	// A leg that this program no longer watches is cut by the switch itself. Until
+	// the two are joined, no step takes longer than this.
+	setUpMost = 5 * time.Minute
+
+	// In a talk the client's leg is cut this long after the money or the limit
+	// ends, should the program be dead; the advisor's 2 s later, so that the two
+	// never race and the record shows which one it was.
+	cutGrace        = 200 * time.Millisecond
+	advisorCutGrace = cutGrace + 2*time.Second
+)
+
+// clientCall connects a client to the advisor for whom they were lent the number,
+// and lets the two talk for as long as money and limits allow.
+//
+// A client who hangs up ends ctx, so whichever step is waiting returns and the
+// call unwinds from there. Whatever this returns, the frame says the last words,
+// hangs up and settles.
+func (s *Service) clientCall(ctx context.Context, call *Call) error {
+	if err := call.Client.Answer(ctx); err != nil {
+		return err
+	}
+	if err := s.identify(ctx, call); err != nil {
+		return err
+	}
+	if err := s.hold(ctx, call); err != nil {
+		return err
+	}
+	if err := s.tellPrice(ctx, call); err != nil {
+		return err
+	}
+	advisor, err := s.ring(ctx, call)
+	if err != nil {
+		return err
+	}
+	defer advisor.Hangup(NormalClearing)
+
+	return s.talk(ctx, call, advisor)
+}
+
+// identify finds whom the number is lent to and for which advisor, by the number
+// that calls, or by the loan's PIN.
+func (s *Service) identify(ctx context.Context, call *Call) (err error) {
+	if call.Plan, err = s.Plan(); err != nil {
+		return err
+	}
+	if _, listed := call.Plan.Number(call.DID); !listed {
+		return ErrNoLoan
+	}
+	call.Loan, err = s.Directory.LoanByANI(ctx, call.DID, call.ANI)
+	ask := []Prompt{"pause", "enter-pin"}
+	for try := 0; errors.Is(err, ErrNotIdentified) && try < call.Plan.Limits.EntryTries; try++ {
+		pin, gatherErr := call.Client.Gather(ctx, call.language(),
+			Entry{Prompts: ask, Most: pinDigits, First: firstKey, Between: betweenKey})
+		if gatherErr != nil {
+			return gatherErr
+		}
+		if ask = []Prompt{"nothing-keyed", "enter-pin"}; pin == "" {
+			continue
+		}
+		call.Loan, err = s.Directory.LoanByPIN(ctx, call.DID, pin)
+		ask = []Prompt{"wrong-pin", "enter-pin"}
+	}
+	return err
+}
+
+// hold sets the price of the longest talk aside, or all the client has where that
+// is less but covers the predetermined length.
+func (s *Service) hold(ctx context.Context, call *Call) error {
+	opening, err := admit(call)
+	if err != nil {
+		return err
+	}
+	call.Terms, call.Line = opening.Terms, opening.Line
+	call.Held, err = s.Ledger.Hold(ctx, opening)
+	var poor *NoFunds
+	if errors.As(err, &poor) {
+		if playErr := call.Client.Play(ctx, call.language(), sayMissing(call.Terms, poor)...); playErr != nil {
+			return playErr
+		}
+	}
+	return err
+}
+
+// admit decides, without touching anything, whether the call may go on, and what
+// to hold for it. [Service.Explain] asks the same.
+func admit(call *Call) (Opening, error) {
+	terms := call.Plan.Terms(string(call.Loan.Advisor), call.Loan.Predetermine)
+	if !call.Loan.Line.Verified {
+		return Opening{}, ErrNotVerified
+	}
+	if terms.Least() <= 0 || terms.Most() < terms.Least() {
+		return Opening{}, fmt.Errorf("%w: rate %q of plan %d asks no money for %v of talk",
+			ErrNotInPlan, terms.RateName, call.Plan.Version, terms.Predetermined)
+	}
+	return Opening{
+		Call: call.ID, Loan: call.Loan.ID, DID: call.DID, ANI: Mask(call.ANI),
+		Client: call.Loan.Client, Advisor: call.Loan.Advisor, Line: call.Loan.Line.ID,
+		Plan: call.Plan.Version, Terms: terms, StartedAt: call.StartedAt,
+		Least: terms.Least(), Most: terms.Most(), Concurrent: call.Plan.Limits.Concurrent,
+	}, nil
+}
+
+// tellPrice says what a minute costs and what the client's money buys, before
+// anyone is rung. A key cuts it short.
+func (s *Service) tellPrice(ctx context.Context, call *Call) error {
+	longest, _ := call.Terms.Talk(call.Held)
+	_, err := call.Client.Gather(ctx, call.language(),
+		Entry{Prompts: sayPrice(call.Terms, call.Loan.AdvisorName, longest), Most: 1})
+	return err
+}
+
+// ring rings the advisor's line while the client hears music or a ringing tone,
+// and returns the advisor's leg once the advisor has accepted.
+func (s *Service) ring(ctx context.Context, call *Call) (Leg, error) {
+	// A call nobody is left to watch must not ring on; the talk sets it anew.
+	if err := call.Client.CutAfter(ctx, setUpMost); err != nil {
+		return nil, err
+	}
+	stop := s.entertain(ctx, call)
+	defer stop()
+
+	rung := time.Now()
+	defer func() { call.Ring = time.Since(rung) }()
+	advisor, err := s.Switch.Dial(ctx, DialRequest{
+		LegID: string(call.ID) + ".advisor-1", To: call.Loan.Line,
+		CallerID: call.Plan.CallerID, Ring: call.Plan.Limits.Ring, CutAfter: setUpMost,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.accept(ctx, call, advisor); err != nil {
+		advisor.Hangup(NormalClearing)
+		return nil, err
+	}
+	return advisor, nil
+}
+
+// entertain lets the client hear something while they wait, until stop returns.
+func (s *Service) entertain(ctx context.Context, call *Call) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := call.Client.Entertain(ctx, call.Plan.Waiting); err != nil && ctx.Err() == nil {
+			s.Log.Warn("the client waits in silence", "call", call.ID, "err", err)
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// accept tells the advisor who wants what and waits for a key: a voicemail
+// presses none. The client's leg ends ctx, the advisor's ends Gather.
+func (s *Service) accept(ctx context.Context, call *Call, advisor Leg) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, call.Plan.Limits.Accept, ErrNotAccepted)
+	defer cancel()
+	ask := []Prompt{"pause", "advisor-call-from", Text(call.Loan.ClientAlias)}
+	if call.Loan.Topic != "" {
+		ask = append(ask, "advisor-call-about", Text(call.Loan.Topic))
+	}
+	ask = append(ask, "advisor-press-1-or-2")
+	for {
+		key, err := advisor.Gather(ctx, call.language(), Entry{Prompts: ask, Most: 1, First: call.Plan.Limits.Accept})
+		switch {
+		case err != nil && ctx.Err() == nil: // the advisor hung up instead
+			return ErrDeclined
+		case err != nil:
+			return err
+		case key == "1":
+			return nil
+		case key == "2":
+			return ErrDeclined
+		}
+	}
+}
+
+// talk joins the two and meters them. The hold is the meter: the time it buys is
+// known before anyone speaks, so only a deadline has to be watched.
+func (s *Service) talk(ctx context.Context, call *Call, advisor Leg) error {
+	talk, err := s.join(ctx, call, advisor)
+	if err != nil {
+		if ctx.Err() == nil && advisor.Context().Err() != nil {
+			return ErrDeclined // the advisor accepted, and hung up all the same
+		}
+		return err
+	}
+	return s.meter(ctx, call, advisor, &talking{Talk: talk, number: len(call.segments) + 1, began: talk.JoinedAt()})
+}
+
+// join sets the timers by which the switch itself ends the talk, then begins it.
+func (s *Service) join(ctx context.Context, call *Call, advisor Leg) (Talk, error) {
+	longest, _ := call.Terms.Talk(call.Held)
+	if err := call.Client.CutAfter(ctx, longest+cutGrace); err != nil {
+		return nil, err
+	}
+	if err := advisor.CutAfter(ctx, longest+advisorCutGrace); err != nil {
+		return nil, err
+	}
+	return s.Switch.Bridge(ctx, call.ID, call.Client, advisor)
+}
+
+// errWarn is the cause that wakes the meter for a warning.
+var errWarn = errors.New("time for a warning")
+
+// meter watches a talk until someone leaves or its time is over, warns the client
+// on the way, and adds the talk to the call's segments.
+func (s *Service) meter(ctx context.Context, call *Call, advisor Leg, t *talking) error {
+	longest, byMoney := call.Terms.Talk(call.Held)
+	left := longest - talkTime(call.segments)
+	deadline, over := t.began.Add(left), ErrTimeLimit
+	if byMoney {
+		over = ErrFundsSpent
+	}
+	ctx, cancel := context.WithDeadlineCause(ctx, deadline, over)
+	defer cancel()
+
+	call.setTalking(t)
+	defer call.setTalking(nil)
+	go s.prove(ctx, []Proof{call.proof()}) // money and deadline do not wait for it
+
+	until, err := s.waitAndWarn(ctx, call, t, deadline)
+	if errors.Is(err, ErrShutdown) {
+		return ErrHandedOver
+	}
+	if err == nil || errors.Is(err, ErrHungUp) || errors.Is(err, ErrLost) {
+		err = nil // who leaves after talking has had their talk
+		if call.ended = firstToLeave(call.Client, advisor); call.ended != nil && call.ended.At.Before(until) {
+			until = call.ended.At
+		}
+		if call.ended != nil && call.ended.Cause == 0 && !until.Before(deadline) {
+			call.ended, err = nil, over // the switch's own timer came first
+		}
+	}
+	advisor.Hangup(NormalClearing)
+	call.segments = append(call.segments, Segment{
+		JoinedAt: t.began,
+		Talk:     max(0, min(until.Sub(t.began), left)),
+	})
+	return err
+}
+
+// waitAndWarn waits for the talk's end, and tells the client alone at each of the
+// plan's warnings how much time is left.
+func (s *Service) waitAndWarn(ctx context.Context, call *Call, t *talking, deadline time.Time) (until time.Time, err error) {
+	for _, before := range call.Terms.Warnings {
+		at := deadline.Add(-before)
+		if !at.After(time.Now()) {
+			continue
+		}
+		warn, cancel := context.WithDeadlineCause(ctx, at, errWarn)
+		until, err = t.Wait(warn)
+		cancel()
+		if !errors.Is(err, errWarn) {
+			return until, err
+		}
+		if err := call.Client.Whisper(ctx, call.language(), sayLeft(before)...); err != nil {
+			s.Log.Warn("warning not heard", "call", call.ID, "left", before, "err", err)
+		}
+	}
+	return t.Wait(ctx)
+}
+
+// leavingTakes is how long after the end of a talk the news may come of whose leg
+// ended, and why.
+const leavingTakes = time.Second
+
+// firstToLeave is the departure that ended a talk, or nil where none is known.
+func firstToLeave(a, b Leg) *Departure {
+	select {
+	case <-a.Context().Done():
+	case <-b.Context().Done():
+	case <-time.After(leavingTakes):
+	}
+	var first *Departure
+	for _, leg := range []Leg{a, b} {
+		var d *Departure
+		if errors.As(context.Cause(leg.Context()), &d) && (first == nil || d.At.Before(first.At)) {
+			first = d
+		}
+	}
+	return first
+}

@@ -1,0 +1,153 @@
+package ivrtest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"parley/ivr"
+	"parley/ivr/money"
+)
+
+// record is an open call in the town's ledger.
+type record struct {
+	ivr.Opening
+	held     money.Amount
+	segments []ivr.Segment
+	since    time.Time // the last segment was joined
+}
+
+// Hold implements [ivr.Ledger].
+func (p *Program) Hold(ctx context.Context, o ivr.Opening) (money.Amount, error) {
+	held, err := p.WouldHold(ctx, o)
+	if err != nil {
+		return 0, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calls[o.Call] = &record{Opening: o, held: held}
+	p.held += held
+	p.Opened = true
+	p.note("%v held", held)
+	return held, nil
+}
+
+// WouldHold implements [ivr.Ledger].
+func (p *Program) WouldHold(ctx context.Context, o ivr.Opening) (money.Amount, error) {
+	if err := firstOf(p.sleep(ctx, ledgerLatency), p.LedgerErr); err != nil {
+		return 0, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.calls) >= o.Concurrent.PerClient {
+		return 0, ivr.ErrClientBusy
+	}
+	available := p.Balance - p.held
+	if available < o.Least {
+		return 0, &ivr.NoFunds{Available: available, Missing: o.Least - available, Predetermined: o.Terms.Predetermined}
+	}
+	return min(available, o.Most), nil
+}
+
+// Prove implements [ivr.Ledger].
+func (p *Program) Prove(ctx context.Context, proofs []ivr.Proof) error {
+	if err := firstOf(p.dead(), context.Cause(ctx)); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, proof := range proofs {
+		call := p.calls[proof.Call]
+		if call == nil {
+			continue
+		}
+		if len(call.segments) < proof.Segment {
+			call.since = time.Now().Add(-proof.Talk)
+			call.segments = append(call.segments, ivr.Segment{JoinedAt: call.since})
+		}
+		last := &call.segments[proof.Segment-1]
+		last.Talk = max(last.Talk, proof.Talk)
+	}
+	return nil
+}
+
+// Close implements [ivr.Ledger].
+func (p *Program) Close(ctx context.Context, cdr ivr.CDR) error {
+	if err := p.sleep(ctx, ledgerLatency); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.CloseErrs > 0 {
+		p.CloseErrs--
+		return errors.New("connection refused")
+	}
+	var held money.Amount
+	if call := p.calls[cdr.Call]; call != nil {
+		held = call.held
+	}
+	if cdr.Charge > held || cdr.Shares.Advisor+cdr.Shares.Platform != cdr.Charge {
+		p.Faults = append(p.Faults, "a charge exceeds its hold, or its shares do not add up")
+	}
+	p.held -= held
+	p.Balance -= cdr.Charge
+	delete(p.calls, cdr.Call)
+	p.CDRs = append(p.CDRs, cdr)
+	var talk time.Duration
+	for _, segment := range cdr.Segments {
+		talk += segment.Talk
+	}
+	p.note("CDR: %s by %s, cause %d, talk %v, charge %v, released %v, balance %v",
+		cdr.Disposition, cdr.EndedBy, cdr.Cause, talk.Round(100*time.Millisecond), cdr.Charge, held-cdr.Charge, p.Balance)
+	return nil
+}
+
+// OpenCalls implements [ivr.Ledger].
+func (p *Program) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error) {
+	if err := firstOf(p.dead(), context.Cause(ctx)); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, call := range p.calls {
+		open = append(open, ivr.OpenCall{
+			Opening: call.Opening, Held: call.held,
+			Segments: append([]ivr.Segment(nil), call.segments...), Since: time.Since(call.since),
+		})
+	}
+	return open, nil
+}
+
+// LoanByANI implements [ivr.Directory].
+func (p *Program) LoanByANI(ctx context.Context, _, ani string) (ivr.Loan, error) {
+	if err := firstOf(p.dead(), context.Cause(ctx), p.LoanErr); err != nil {
+		return ivr.Loan{}, err
+	}
+	if ani != p.ANI {
+		return ivr.Loan{}, ivr.ErrNotIdentified
+	}
+	return p.Loan, nil
+}
+
+// LoanByPIN implements [ivr.Directory].
+func (p *Program) LoanByPIN(ctx context.Context, _, pin string) (ivr.Loan, error) {
+	if err := firstOf(p.dead(), context.Cause(ctx), p.LoanErr); err != nil {
+		return ivr.Loan{}, err
+	}
+	if pin != p.PIN {
+		return ivr.Loan{}, ivr.ErrNotIdentified
+	}
+	return p.Loan, nil
+}
+
+// Check implements [ivr.Verifications].
+func (p *Program) Check(ctx context.Context, _, digits string, _ ivr.CallID) error {
+	if err := firstOf(p.dead(), context.Cause(ctx)); err != nil {
+		return err
+	}
+	if digits != p.Code {
+		return ivr.ErrWrongCode
+	}
+	p.Note("the line is verified")
+	return nil
+}

@@ -1,0 +1,72 @@
+package ivr_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+
+	"parley/ivr/ivrtest"
+)
+
+// TestTown plays many random calls and checks what must hold of every one of
+// them: one CDR, no leg left up, no money made or lost, and a charge for the time
+// in which both could hear each other and for nothing else. A seed replays.
+func TestTown(t *testing.T) {
+	for seed := range uint64(5000) {
+		setup := randomScene(rand.New(rand.NewPCG(seed, 0)))
+		var town *ivrtest.Town
+		synctest.Test(t, func(t *testing.T) { town = play(t, setup) })
+		checkTown(t, town, fmt.Sprintf("# seed %d\n%s", seed, setup))
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+func randomScene(r *rand.Rand) (setup string) {
+	say := func(format string, args ...any) { setup += fmt.Sprintf(format, args...) + "\n" }
+	sometimes := func(oneIn int) bool { return r.IntN(oneIn) == 0 }
+	// Times with odd milliseconds, so that few things happen at one instant.
+	at := func(most int) string { return fmt.Sprintf("%dms", 100+r.IntN(most*1000)) }
+
+	say("balance %d", r.IntN(1500))
+	if sometimes(2) {
+		say("rate 199 1s")
+	}
+	if sometimes(3) {
+		say("longest %ds", 120+r.IntN(600))
+	}
+	if sometimes(8) {
+		say("loan %s", pick(r, "none", "expired"))
+	}
+	if sometimes(12) {
+		say("line unverified")
+	}
+	if sometimes(12) {
+		say("%s", pick(r, "ledger down", "advisor-has-a-call"))
+	}
+	if sometimes(6) {
+		say("close-fails %d", 1+r.IntN(4))
+	}
+	if sometimes(4) {
+		say("client calls-from withheld")
+		say("client keys %s", pick(r, "471100", "1 471100", "1 2 471100", "1 2 3", "- 471100", "-"))
+	}
+	if sometimes(2) {
+		say("client %s %s", pick(r, "hangs-up", "vanishes"), at(700))
+	}
+	say("advisor %s", pick(r, "busy", "never", "unreachable", "declines 3s", "answers 2s", "answers 3s", "answers 10s", "answers 19s", "answers 25s"))
+	say("advisor keys %s", pick(r, "1", "1", "1", "5 1", "2", "-"))
+	say("advisor thinks %s", at(12))
+	if sometimes(3) {
+		say("advisor %s %s", pick(r, "hangs-up", "vanishes"), at(700))
+	}
+	if sometimes(3) {
+		ends := 100 + r.IntN(300_000)
+		say("program %s %dms restarts %dms", pick(r, "dies", "dies", "stops"), ends, ends+1+r.IntN(900_000))
+	}
+	return setup
+}
+
+func pick(r *rand.Rand, of ...string) string { return of[r.IntN(len(of))] }

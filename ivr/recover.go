@@ -1,0 +1,122 @@
+package ivr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Recover takes over what an earlier process left behind: talks go on and are
+// metered again, all else ends, and calls that are gone are settled with the talk
+// that was proved. It is the only way to start, after a crash or not. Where it
+// could not ask, it concludes nothing and returns an error: try again.
+//
+// New calls are served only after it; adopted talks run on after it returns.
+func (s *Service) Recover(ctx context.Context) error {
+	open, err := s.Ledger.OpenCalls(ctx)
+	if err != nil {
+		return fmt.Errorf("list open calls: %w", err)
+	}
+	survivors, err := s.Switch.Survivors(ctx)
+	if err != nil {
+		return fmt.Errorf("list what is up: %w", err)
+	}
+	up := map[CallID]Survivor{}
+	for _, left := range survivors {
+		if left.Talk == nil {
+			left.hangUp() // only a talk goes on without its program
+			continue
+		}
+		up[left.Call] = left
+	}
+	for _, o := range open {
+		left, talks := up[o.Call]
+		delete(up, o.Call)
+		if talks {
+			call := o.call()
+			call.Client = left.Client
+			go s.frame(left.Client.Context(), call, func(ctx context.Context, call *Call) error {
+				return s.adopt(ctx, call, o, left)
+			})
+			continue
+		}
+		go s.closeOrphan(o)
+	}
+	for _, left := range up { // talks of which the ledger knows nothing
+		left.hangUp()
+	}
+	s.Log.Info("recovered", "open", len(open), "up", len(survivors))
+	return nil
+}
+
+// adopt goes on metering a talk that outlived its program.
+func (s *Service) adopt(ctx context.Context, call *Call, o OpenCall, left Survivor) error {
+	defer left.Advisor.Hangup(NormalClearing)
+	t := &talking{Talk: left.Talk, number: len(o.Segments), began: time.Now().Add(-o.Since)}
+	if n := len(o.Segments); n > 0 {
+		call.segments = o.Segments[:n-1]
+	} else { // it died between joining them and writing so; nobody can prove since when
+		t.number, t.began = 1, time.Now()
+	}
+	longest, _ := call.Terms.Talk(call.Held)
+	rest := time.Until(t.began.Add(longest - talkTime(call.segments)))
+	s.Log.Info("talk adopted", "call", call.ID, "left", rest.Round(time.Second))
+	if rest > 0 {
+		for leg, grace := range map[Leg]time.Duration{call.Client: cutGrace, left.Advisor: advisorCutGrace} {
+			if err := leg.CutAfter(ctx, rest+grace); err != nil {
+				s.Log.Warn("the switch keeps the leg's earlier timer", "call", call.ID, "leg", leg.ID(), "err", err)
+			}
+		}
+	}
+	return s.meter(ctx, call, left.Advisor, t)
+}
+
+// closeOrphan settles a call whose program died and of which nothing talks any
+// more: what was proved is charged, what nobody can prove is not.
+func (s *Service) closeOrphan(o OpenCall) {
+	call := o.call()
+	call.segments = o.Segments
+	end := outcomeOf(ErrOrphaned)
+	if talkTime(call.segments) > 0 {
+		end.Disposition = Completed
+	}
+	s.Log.Info("call closed for a dead process", "call", call.ID, "talk", talkTime(call.segments))
+	s.settle(call.cdr(end))
+}
+
+// call is the call as its dead program knew it.
+func (o OpenCall) call() *Call {
+	c := &Call{
+		ID: o.Call, Kind: ClientCall, DID: o.DID, ANI: o.ANI, StartedAt: o.StartedAt,
+		Line: o.Line, Terms: o.Terms, Held: o.Held,
+	}
+	c.Plan.Version, c.Plan.Language = o.Plan, o.Terms.Language
+	c.Loan.ID, c.Loan.Client, c.Loan.Advisor = o.Loan, o.Client, o.Advisor
+	return c
+}
+
+// hangUp ends all legs of a call that cannot go on.
+func (left Survivor) hangUp() {
+	for _, leg := range append([]Leg{left.Client, left.Advisor}, left.Others...) {
+		if leg != nil {
+			leg.Hangup(TemporaryFailure)
+		}
+	}
+}
+
+// RecoverUntilDone tries until it has recovered, or ctx ends.
+func (s *Service) RecoverUntilDone(ctx context.Context) error {
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := s.Recover(ctx)
+		if err == nil {
+			return nil
+		}
+		s.Log.Warn("not recovered; will try again", "in", wait, "err", err)
+		select {
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		case <-time.After(wait):
+		}
+	}
+}

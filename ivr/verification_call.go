@@ -1,0 +1,68 @@
+package ivr
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const codeDigits = 6
+
+// Verify rings a line and asks for the code that its advisor's app shows. It
+// returns nil when the line is verified, or why it is not.
+func (s *Service) Verify(challenge Challenge) error {
+	call := s.begin(VerificationCall, "", "")
+	call.Loan.Advisor, call.Line = challenge.Line.Advisor, challenge.Line.ID
+	return s.frame(context.Background(), call, func(ctx context.Context, call *Call) error {
+		return s.verificationCall(ctx, call, challenge)
+	})
+}
+
+// verificationCall proves that a line is the advisor's: whoever answers keys the
+// code that only the advisor sees. A voicemail keys nothing.
+func (s *Service) verificationCall(ctx context.Context, call *Call, challenge Challenge) (err error) {
+	if call.Plan, err = s.Plan(); err != nil {
+		return err
+	}
+	call.DID = call.Plan.CallerID
+	rung := time.Now()
+	leg, err := s.Switch.Dial(ctx, DialRequest{
+		LegID: string(call.ID) + ".advisor-1", To: challenge.Line,
+		CallerID: call.Plan.CallerID, Ring: call.Plan.Limits.Ring, CutAfter: setUpMost,
+	})
+	call.Ring = time.Since(rung)
+	if err != nil {
+		return err
+	}
+	why := s.askForCode(ctx, call, leg, challenge)
+	if words := outcomeOf(why).LastWords; why == nil || words != "" {
+		if why == nil {
+			words = "verified"
+		}
+		_ = leg.Play(ctx, call.language(), words) // they may hang up on it
+	}
+	leg.Hangup(NormalClearing)
+	return why
+}
+
+// askForCode lets the advisor try to key the code, as often as the plan allows in
+// one call; the store bounds the tries of all calls together.
+func (s *Service) askForCode(ctx context.Context, call *Call, leg Leg, challenge Challenge) error {
+	ask, why := []Prompt{"pause", "verification-intro", "enter-code"}, ErrNothingKeyed
+	for range call.Plan.Limits.EntryTries {
+		digits, err := leg.Gather(ctx, call.language(),
+			Entry{Prompts: ask, Most: codeDigits + 1, First: firstKey, Between: betweenKey})
+		if err != nil {
+			return err
+		}
+		if ask = []Prompt{"nothing-keyed", "enter-code"}; digits == "" {
+			continue
+		}
+		why = s.Verifications.Check(ctx, challenge.ID, digits, call.ID)
+		if !errors.Is(why, ErrWrongCode) {
+			return why
+		}
+		ask = []Prompt{"wrong-code", "enter-code"}
+	}
+	return why
+}
