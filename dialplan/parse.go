@@ -219,6 +219,7 @@ func (r *reader) limits(n *yaml.Node, path string) (l Limits) {
 		field{name: "warnings", read: func(n *yaml.Node, at string) { l.Warnings = r.warnings(n, at) }},
 		field{name: "entry_tries", read: func(n *yaml.Node, at string) { l.EntryTries = r.integer(n, at, 1, 5) }},
 		field{name: "loan", read: func(n *yaml.Node, at string) { l.Loan = r.duration(n, at, time.Minute, 24*time.Hour) }},
+		field{name: "quarantine", read: func(n *yaml.Node, at string) { l.Quarantine = r.duration(n, at, 0, 30*24*time.Hour) }},
 		field{name: "concurrent", read: func(n *yaml.Node, at string) {
 			r.fields(n, at,
 				field{name: "all", read: func(n *yaml.Node, at string) { l.Concurrent.All = r.integer(n, at, 1, 100_000) }},

@@ -52,6 +52,7 @@ type Limits struct {
 	Warnings      []time.Duration // before the end, longest first
 	EntryTries    int             // for PINs and verification codes, in one call
 	Loan          time.Duration   // how long a number is lent
+	Quarantine    time.Duration   // how long it is kept back after that
 	Concurrent    Concurrent
 }
 

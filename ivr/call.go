@@ -188,6 +188,16 @@ func (s *Service) Live() int {
 	return len(s.live)
 }
 
+// Drain waits until no call is left to end, or for limit. Talks are not waited
+// for: they were left to the next process when Stopping ended.
+func (s *Service) Drain(limit time.Duration) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(limit); s.Live() > 0 && time.Now().Before(end); {
+		<-tick.C
+	}
+}
+
 // language is what the call's prompts are spoken in, also before a plan is known.
 func (c *Call) language() string {
 	if c.Plan.Language == "" {

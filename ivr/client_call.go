@@ -17,11 +17,11 @@ const (
 	// the two are joined, no step takes longer than this.
 	setUpMost = 5 * time.Minute
 
-	// In a talk the client's leg is cut this long after the money or the limit
-	// ends, should the program be dead; the advisor's 2 s later, so that the two
-	// never race and the record shows which one it was.
+	// Should the program be dead when a talk's time is over, the switch itself cuts
+	// the client's leg this long after, and the advisor's later: the two never
+	// race, and the record shows which one it was.
 	cutGrace        = 200 * time.Millisecond
-	advisorCutGrace = cutGrace + 2*time.Second
+	advisorCutGrace = 2 * time.Second
 )
 
 // clientCall connects a client to the advisor for whom they were lent the number,
@@ -201,16 +201,27 @@ func (s *Service) talk(ctx context.Context, call *Call, advisor Leg) error {
 	return s.meter(ctx, call, advisor, &talking{Talk: talk, number: len(call.segments) + 1, began: talk.JoinedAt()})
 }
 
-// join sets the timers by which the switch itself ends the talk, then begins it.
+// join begins the talk. Before that the advisor's leg gets a timer of the switch's
+// own, so that at no instant a talk is without an end; the client's, which is to be
+// precise, is set when the talk's beginning is known.
 func (s *Service) join(ctx context.Context, call *Call, advisor Leg) (Talk, error) {
 	longest, _ := call.Terms.Talk(call.Held)
-	if err := call.Client.CutAfter(ctx, longest+cutGrace); err != nil {
-		return nil, err
-	}
 	if err := advisor.CutAfter(ctx, longest+advisorCutGrace); err != nil {
 		return nil, err
 	}
-	return s.Switch.Bridge(ctx, call.ID, call.Client, advisor)
+	talk, err := s.Switch.Bridge(ctx, call.ID, call.Client, advisor)
+	if err != nil {
+		return nil, err
+	}
+	s.cutClientAt(ctx, call, talk.JoinedAt().Add(longest))
+	return talk, nil
+}
+
+// cutClientAt sets the switch's own timer on the client's leg for the end of a talk.
+func (s *Service) cutClientAt(ctx context.Context, call *Call, deadline time.Time) {
+	if err := call.Client.CutAfter(ctx, max(0, time.Until(deadline))+cutGrace); err != nil && ctx.Err() == nil {
+		s.Log.Warn("only the advisor's leg will be cut if this program dies", "call", call.ID, "err", err)
+	}
 }
 
 // errWarn is the cause that wakes the meter for a warning.

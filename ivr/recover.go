@@ -60,15 +60,9 @@ func (s *Service) adopt(ctx context.Context, call *Call, o OpenCall, left Surviv
 		t.number, t.began = 1, time.Now()
 	}
 	longest, _ := call.Terms.Talk(call.Held)
-	rest := time.Until(t.began.Add(longest - talkTime(call.segments)))
-	s.Log.Info("talk adopted", "call", call.ID, "left", rest.Round(time.Second))
-	if rest > 0 {
-		for leg, grace := range map[Leg]time.Duration{call.Client: cutGrace, left.Advisor: advisorCutGrace} {
-			if err := leg.CutAfter(ctx, rest+grace); err != nil {
-				s.Log.Warn("the switch keeps the leg's earlier timer", "call", call.ID, "leg", leg.ID(), "err", err)
-			}
-		}
-	}
+	deadline := t.began.Add(longest - talkTime(call.segments))
+	s.Log.Info("talk adopted", "call", call.ID, "left", time.Until(deadline).Round(time.Second))
+	s.cutClientAt(ctx, call, deadline)
 	return s.meter(ctx, call, left.Advisor, t)
 }
 

@@ -15,7 +15,6 @@ import (
 func sayPrice(t dialplan.Terms, advisor string, longest time.Duration) []Prompt {
 	words := []Prompt{"pause", "price-you-call", Text(advisor), "price-costs"}
 	words = append(words, sayAmount(t.Rate.PerMinute, t.Currency)...)
-	words = append(words, "price-per-minute")
 	if t.Rate.Fee > 0 {
 		words = append(words, "price-fee")
 		words = append(words, sayAmount(t.Rate.Fee, t.Currency)...)

@@ -8,14 +8,15 @@ import (
 
 const codeDigits = 6
 
-// Verify rings a line and asks for the code that its advisor's app shows. It
-// returns nil when the line is verified, or why it is not.
-func (s *Service) Verify(challenge Challenge) error {
+// Verify rings a line and asks for the code that its advisor's app shows. The
+// line is verified when the call is [Completed].
+func (s *Service) Verify(challenge Challenge) Disposition {
 	call := s.begin(VerificationCall, "", "")
 	call.Loan.Advisor, call.Line = challenge.Line.Advisor, challenge.Line.ID
-	return s.frame(context.Background(), call, func(ctx context.Context, call *Call) error {
+	why := s.frame(context.Background(), call, func(ctx context.Context, call *Call) error {
 		return s.verificationCall(ctx, call, challenge)
 	})
+	return outcomeOf(why).Disposition
 }
 
 // verificationCall proves that a line is the advisor's: whoever answers keys the

@@ -48,18 +48,20 @@ type Catalogue struct {
 	lengths map[string]time.Duration // of files that are there, by name without .wav
 }
 
-// Open renders every prompt of a language that is not yet in dir and opens the
+// Open renders every prompt of the languages that is not yet in dir and opens the
 // catalogue. Asterisk sees dir as path. Renderings are kept in cache, so that the
 // next directory needs no rendering.
-func Open(ctx context.Context, dir, path, cache, language string) (*Catalogue, error) {
-	words, err := Texts(language)
-	if err != nil {
-		return nil, err
-	}
+func Open(ctx context.Context, dir, path, cache string, languages ...string) (*Catalogue, error) {
 	c := &Catalogue{dir: dir, path: path, voice: voice{cache: cache}, lengths: map[string]time.Duration{}}
-	for name, text := range words {
-		if _, err := c.ensure(ctx, filepath.Join(language, string(name)), text); err != nil {
-			return nil, fmt.Errorf("prompt %s: %w", name, err)
+	for _, language := range languages {
+		words, err := Texts(language)
+		if err != nil {
+			return nil, err
+		}
+		for name, text := range words {
+			if _, err := c.ensure(ctx, filepath.Join(language, string(name)), text); err != nil {
+				return nil, fmt.Errorf("prompt %s: %w", name, err)
+			}
 		}
 	}
 	return c, nil
@@ -77,7 +79,7 @@ func (c *Catalogue) Media(language string, p ivr.Prompt) (uri string, length tim
 	if text, ok := strings.CutPrefix(string(p), "text:"); ok {
 		ctx, cancel := context.WithTimeout(context.Background(), renderTimeout)
 		defer cancel()
-		name = filepath.Join(language, "text", hash(text))
+		name = filepath.Join(language, TextName(text))
 		length, err = c.ensure(ctx, name, text)
 	} else if length, err = c.length(name); errors.Is(err, fs.ErrNotExist) && recorded(p) {
 		return "sound:" + string(p), numberLength, nil
@@ -87,6 +89,9 @@ func (c *Catalogue) Media(language string, p ivr.Prompt) (uri string, length tim
 	}
 	return "sound:" + filepath.Join(c.path, name), length, nil
 }
+
+// TextName is the name under which spoken words are kept beside the prompts.
+func TextName(words string) string { return "text/" + hash(words) }
 
 // recorded says whether a prompt is one of Asterisk's own recordings.
 func recorded(p ivr.Prompt) bool { return strings.HasPrefix(string(p), "digits/") || p == "beep" }

@@ -11,7 +11,7 @@ import (
 )
 
 // recipe names how words become audio; a change of it renders all anew.
-const recipe = "flite-slt-1\n"
+const recipe = "flite-slt-2\n"
 
 // voice renders words with the programs that are installed, offline.
 type voice struct {
@@ -68,7 +68,10 @@ func speak(ctx context.Context, text string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nothing here can speak; install flite or espeak-ng: %w", err)
 	}
-	args := append([]string{said}, append(format, out, "gain", "-n", "-3")...)
+	// The speaker's silence around the words goes; a breath of our own follows them.
+	args := append([]string{said}, append(format, out,
+		"silence", "1", "0.02", "0.5%", "reverse", "silence", "1", "0.02", "0.5%", "reverse",
+		"gain", "-n", "-3", "pad", "0", "0.12")...)
 	if err := run(ctx, "sox", args...); err != nil {
 		return nil, err
 	}

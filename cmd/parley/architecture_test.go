@@ -1,0 +1,50 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// architecture is which of our packages each may import: the whole diagram.
+// README.md shows the same arrows. What only tests and the demo use is below the
+// line.
+var architecture = map[string]string{
+	"ivr/money":   "",
+	"dialplan":    "ivr/money",
+	"ivr":         "dialplan ivr/money",
+	"ivr/prompts": "ivr",
+	"ivr/ari":     "dialplan ivr",
+	"store":       "dialplan ivr ivr/money",
+	"cmd/parley":  "dialplan ivr ivr/ari ivr/money ivr/prompts store",
+
+	"ivr/ivrtest":     "dialplan ivr ivr/money",
+	"asterisk-config": "",
+	"lab":             "asterisk-config",
+	"lab/phone":       "",
+	"lab/stage":       "dialplan ivr/prompts ivr store lab lab/phone",
+	"cmd/demo":        "lab/stage lab/phone",
+}
+
+func TestArchitecture(t *testing.T) {
+	const module = "parley/"
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		name := strings.TrimPrefix(words[0], module)
+		allowed, listed := architecture[name]
+		if !listed {
+			t.Errorf("%s is new: say here what it may import", name)
+		}
+		for _, path := range words[1:] {
+			dep, ours := strings.CutPrefix(path, module)
+			if ours && !slices.Contains(strings.Fields(allowed), dep) {
+				t.Errorf("%s must not import %s", name, dep)
+			}
+		}
+	}
+}

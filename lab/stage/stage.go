@@ -1,0 +1,189 @@
+// Package stage is a whole Parley on a private exchange: the program as it is
+// built, run as a process with a database, prompts and a plan of its own, and
+// telephones around it. The demo and the tests of the real thing share it; they
+// act as people do, by the program's commands and by telephone.
+package stage
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"parley/lab"
+	"parley/lab/phone"
+)
+
+// Options say how the stage is set. The zero value is for tests.
+type Options struct {
+	Plan       string        // the plan's text; the one in plan.yaml if empty
+	RTPTimeout time.Duration // see [lab.Options]
+	Progress   io.Writer     // is told what is installed; os.Stderr if nil
+}
+
+// Stage is a running Parley and what is around it.
+type Stage struct {
+	Lab     *lab.Lab
+	Program *lab.Service // `parley serve`
+	Carrier *phone.Carrier
+	Env     []string // the program's settings
+
+	OwnerDSN string // of the database's owner, whom the program is not
+
+	bin string
+}
+
+// Open builds the program and sets everything up, with the plan active and the
+// program serving.
+func Open(ctx context.Context, o Options) (_ *Stage, err error) {
+	s := &Stage{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.Lab, err = lab.Start(ctx, lab.Options{RTPTimeout: o.RTPTimeout, Progress: o.Progress}); err != nil {
+		return nil, err
+	}
+	s.bin = filepath.Join(s.Lab.Dir(), "parley")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", s.bin, "parley/cmd/parley").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	if err := s.settings(ctx, o); err != nil {
+		return nil, err
+	}
+	if _, err := s.Parley(ctx, "migrate"); err != nil {
+		return nil, err
+	}
+	if o.Plan == "" {
+		o.Plan = Plan
+	}
+	if err := s.Activate(ctx, o.Plan); err != nil {
+		return nil, err
+	}
+	if s.Carrier, err = phone.NewCarrier(ctx, s.Lab.Asterisk.CarrierAddr, s.Lab.Asterisk.SIPAddr); err != nil {
+		return nil, err
+	}
+	s.Program = s.Lab.Program("program", s.bin, []string{"serve"}, s.Env, s.serving)
+	return s, s.Program.Start(ctx)
+}
+
+// Close ends all of it.
+func (s *Stage) Close() error {
+	var errs []error
+	if s.Carrier != nil {
+		errs = append(errs, s.Carrier.Close())
+	}
+	return errors.Join(append(errs, s.Lab.Close())...) // which is nil-safe
+}
+
+func (s *Stage) settings(ctx context.Context, o Options) error {
+	owner, err := s.Lab.NewDatabase(ctx)
+	if err != nil {
+		return err
+	}
+	s.OwnerDSN = owner
+	key := make([]byte, 32)
+	rand.Read(key)
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	asterisk := s.Lab.Asterisk
+	s.Env = []string{
+		"PARLEY_POSTGRES_OWNER_DSN=" + owner,
+		"PARLEY_POSTGRES_DSN=" + programDSN(owner),
+		"PARLEY_REDIS_ADDR=" + s.Lab.Redis.Addr,
+		"PARLEY_KEY=" + hex.EncodeToString(key),
+		"PARLEY_ASTERISK_URL=" + asterisk.URL,
+		"PARLEY_ASTERISK_USER=" + asterisk.User,
+		"PARLEY_ASTERISK_PASSWORD=" + asterisk.Password,
+		"PARLEY_ASTERISK_MEDIA_ADDRESS=127.0.0.1",
+		"PARLEY_PROMPTS_DIR=" + asterisk.PromptsDir,
+		"PARLEY_PROMPTS_ASTERISK_DIR=" + asterisk.PromptsPath,
+		"PARLEY_PROMPTS_CACHE=" + filepath.Join(cache, "parley", "prompts"),
+		"PARLEY_LOG_LEVEL=debug",
+	}
+	if o.RTPTimeout > 0 {
+		s.Env = append(s.Env, "PARLEY_ASTERISK_RTP_TIMEOUT="+o.RTPTimeout.String())
+	}
+	return nil
+}
+
+// Activate saves a plan and makes it hold.
+func (s *Stage) Activate(ctx context.Context, plan string) error {
+	file := filepath.Join(s.Lab.Dir(), "plan.yaml")
+	if err := os.WriteFile(file, []byte(plan), 0o644); err != nil {
+		return err
+	}
+	var saved struct{ Version int64 }
+	if err := s.ParleyJSON(ctx, &saved, "plan", "save", file); err != nil {
+		return err
+	}
+	_, err := s.Parley(ctx, "plan", "activate", fmt.Sprint(saved.Version))
+	return err
+}
+
+// Parley runs one of the program's commands, as an operator does, and returns what
+// it says.
+func (s *Stage) Parley(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, s.bin, args...)
+	cmd.Env = append(os.Environ(), s.Env...)
+	cmd.Dir = s.Lab.Dir()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return string(out), fmt.Errorf("parley %s: %w\n%s%s", strings.Join(args, " "), err, out, stderr.Bytes())
+	}
+	return string(out), nil
+}
+
+// ParleyJSON is [Stage.Parley] for programs.
+func (s *Stage) ParleyJSON(ctx context.Context, answer any, args ...string) error {
+	out, err := s.Parley(ctx, append(args, "--json")...)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal([]byte(out), answer)
+}
+
+// Start begins one of the program's commands that takes its time; its standard
+// output can be read while it runs.
+func (s *Stage) Command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, s.bin, args...)
+	cmd.Env = append(os.Environ(), s.Env...)
+	cmd.Dir = s.Lab.Dir()
+	return cmd
+}
+
+// Log is what the program has logged.
+func (s *Stage) Log() string {
+	text, _ := os.ReadFile(s.Program.LogFile())
+	return string(text)
+}
+
+// serving asks once whether the program that runs now answers calls.
+func (s *Stage) serving(context.Context) error {
+	_, since, _ := cutLast(s.Log(), `"msg":"starting"`)
+	if !strings.Contains(since, `"msg":"serving"`) {
+		return errors.New("it has not said that it serves")
+	}
+	return nil
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
