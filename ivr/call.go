@@ -44,6 +44,7 @@ type Call struct {
 	Kind      Kind
 	DID, ANI  string // ANI in full: for comparing only, never written anywhere
 	Client    Leg    // nil in a verification call
+	Advisor   Leg    // nil until they have answered
 	Plan      dialplan.Plan
 	StartedAt time.Time
 
@@ -98,6 +99,9 @@ func (s *Service) frame(ctx context.Context, call *Call, script func(context.Con
 		return why
 	}
 	end := outcomeOf(why)
+	if call.Client != nil && call.Advisor != nil {
+		call.Advisor.Hangup(NormalClearing) // first of all: it ends the talk
+	}
 	level := slog.LevelInfo
 	if end.Disposition == Failed {
 		level = slog.LevelError
@@ -125,20 +129,26 @@ func (s *Service) run(ctx context.Context, call *Call, script func(context.Conte
 	return script(ctx, call)
 }
 
-// sayLastWords tells the client why the call ends, and hangs up.
+// sayLastWords tells who is left on the call why it ends, and hangs up.
 func (s *Service) sayLastWords(call *Call, end Outcome) {
-	if call.Client == nil {
+	leg := call.Client
+	if leg == nil {
+		leg = call.Advisor
+	}
+	if leg == nil {
 		return
 	}
 	// The leg's own context, not the script's: that one may have ended the talk.
-	ctx, cancel := context.WithTimeout(call.Client.Context(), lastWordsTimeout)
+	ctx, cancel := context.WithTimeout(leg.Context(), lastWordsTimeout)
 	defer cancel()
 	if end.LastWords != "" && ctx.Err() == nil {
-		// What cut the talk must not cut the words; if this fails, it may.
-		_ = call.Client.CutAfter(ctx, lastWordsTimeout)
-		_ = call.Client.Play(ctx, call.language(), end.LastWords)
+		// What cut the talk must not cut the words.
+		err := errors.Join(leg.CutAfter(ctx, lastWordsTimeout), leg.Play(ctx, call.language(), end.LastWords))
+		if err != nil && !errors.Is(err, ErrHungUp) {
+			s.Log.Warn("last words not heard", "call", call.ID, "words", end.LastWords, "err", err)
+		}
 	}
-	call.Client.Hangup(end.Cause)
+	leg.Hangup(end.Cause)
 }
 
 // settle closes a call, and tries again for as long as the program lives. If it

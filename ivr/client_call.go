@@ -43,13 +43,10 @@ func (s *Service) clientCall(ctx context.Context, call *Call) error {
 	if err := s.tellPrice(ctx, call); err != nil {
 		return err
 	}
-	advisor, err := s.ring(ctx, call)
-	if err != nil {
+	if err := s.ring(ctx, call); err != nil {
 		return err
 	}
-	defer advisor.Hangup(NormalClearing)
-
-	return s.talk(ctx, call, advisor)
+	return s.talk(ctx, call)
 }
 
 // identify finds whom the number is lent to and for which advisor, by the number
@@ -125,29 +122,25 @@ func (s *Service) tellPrice(ctx context.Context, call *Call) error {
 }
 
 // ring rings the advisor's line while the client hears music or a ringing tone,
-// and returns the advisor's leg once the advisor has accepted.
-func (s *Service) ring(ctx context.Context, call *Call) (Leg, error) {
+// until the advisor has accepted.
+func (s *Service) ring(ctx context.Context, call *Call) (err error) {
 	// A call nobody is left to watch must not ring on; the talk sets it anew.
 	if err := call.Client.CutAfter(ctx, setUpMost); err != nil {
-		return nil, err
+		return err
 	}
 	stop := s.entertain(ctx, call)
 	defer stop()
 
 	rung := time.Now()
 	defer func() { call.Ring = time.Since(rung) }()
-	advisor, err := s.Switch.Dial(ctx, DialRequest{
+	call.Advisor, err = s.Switch.Dial(ctx, DialRequest{
 		LegID: string(call.ID) + ".advisor-1", To: call.Loan.Line,
 		CallerID: call.Plan.CallerID, Ring: call.Plan.Limits.Ring, CutAfter: setUpMost,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := s.accept(ctx, call, advisor); err != nil {
-		advisor.Hangup(NormalClearing)
-		return nil, err
-	}
-	return advisor, nil
+	return s.accept(ctx, call)
 }
 
 // entertain lets the client hear something while they wait, until stop returns.
@@ -165,7 +158,7 @@ func (s *Service) entertain(ctx context.Context, call *Call) (stop func()) {
 
 // accept tells the advisor who wants what and waits for a key: a voicemail
 // presses none. The client's leg ends ctx, the advisor's ends Gather.
-func (s *Service) accept(ctx context.Context, call *Call, advisor Leg) error {
+func (s *Service) accept(ctx context.Context, call *Call) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, call.Plan.Limits.Accept, ErrNotAccepted)
 	defer cancel()
 	ask := []Prompt{"pause", "advisor-call-from", Text(call.Loan.ClientAlias)}
@@ -174,7 +167,7 @@ func (s *Service) accept(ctx context.Context, call *Call, advisor Leg) error {
 	}
 	ask = append(ask, "advisor-press-1-or-2")
 	for {
-		key, err := advisor.Gather(ctx, call.language(), Entry{Prompts: ask, Most: 1, First: call.Plan.Limits.Accept})
+		key, err := call.Advisor.Gather(ctx, call.language(), Entry{Prompts: ask, Most: 1, First: call.Plan.Limits.Accept})
 		switch {
 		case err != nil && ctx.Err() == nil: // the advisor hung up instead
 			return ErrDeclined
@@ -190,26 +183,26 @@ func (s *Service) accept(ctx context.Context, call *Call, advisor Leg) error {
 
 // talk joins the two and meters them. The hold is the meter: the time it buys is
 // known before anyone speaks, so only a deadline has to be watched.
-func (s *Service) talk(ctx context.Context, call *Call, advisor Leg) error {
-	talk, err := s.join(ctx, call, advisor)
+func (s *Service) talk(ctx context.Context, call *Call) error {
+	talk, err := s.join(ctx, call)
 	if err != nil {
-		if ctx.Err() == nil && advisor.Context().Err() != nil {
+		if ctx.Err() == nil && call.Advisor.Context().Err() != nil {
 			return ErrDeclined // the advisor accepted, and hung up all the same
 		}
 		return err
 	}
-	return s.meter(ctx, call, advisor, &talking{Talk: talk, number: len(call.segments) + 1, began: talk.JoinedAt()})
+	return s.meter(ctx, call, &talking{Talk: talk, number: len(call.segments) + 1, began: talk.JoinedAt()})
 }
 
 // join begins the talk. Before that the advisor's leg gets a timer of the switch's
 // own, so that at no instant a talk is without an end; the client's, which is to be
 // precise, is set when the talk's beginning is known.
-func (s *Service) join(ctx context.Context, call *Call, advisor Leg) (Talk, error) {
+func (s *Service) join(ctx context.Context, call *Call) (Talk, error) {
 	longest, _ := call.Terms.Talk(call.Held)
-	if err := advisor.CutAfter(ctx, longest+advisorCutGrace); err != nil {
+	if err := call.Advisor.CutAfter(ctx, longest+advisorCutGrace); err != nil {
 		return nil, err
 	}
-	talk, err := s.Switch.Bridge(ctx, call.ID, call.Client, advisor)
+	talk, err := s.Switch.Bridge(ctx, call.ID, call.Client, call.Advisor)
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +222,7 @@ var errWarn = errors.New("time for a warning")
 
 // meter watches a talk until someone leaves or its time is over, warns the client
 // on the way, and adds the talk to the call's segments.
-func (s *Service) meter(ctx context.Context, call *Call, advisor Leg, t *talking) error {
+func (s *Service) meter(ctx context.Context, call *Call, t *talking) error {
 	longest, byMoney := call.Terms.Talk(call.Held)
 	left := longest - talkTime(call.segments)
 	deadline, over := t.began.Add(left), ErrTimeLimit
@@ -249,14 +242,13 @@ func (s *Service) meter(ctx context.Context, call *Call, advisor Leg, t *talking
 	}
 	if err == nil || errors.Is(err, ErrHungUp) || errors.Is(err, ErrLost) {
 		err = nil // who leaves after talking has had their talk
-		if call.ended = firstToLeave(call.Client, advisor); call.ended != nil && call.ended.At.Before(until) {
+		if call.ended = firstToLeave(call.Client, call.Advisor); call.ended != nil && call.ended.At.Before(until) {
 			until = call.ended.At
 		}
 		if call.ended != nil && call.ended.Cause == 0 && !until.Before(deadline) {
 			call.ended, err = nil, over // the switch's own timer came first
 		}
 	}
-	advisor.Hangup(NormalClearing)
 	call.segments = append(call.segments, Segment{
 		JoinedAt: t.began,
 		Talk:     max(0, min(until.Sub(t.began), left)),

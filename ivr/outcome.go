@@ -105,8 +105,6 @@ var outcomes = []struct {
 	why error
 	Outcome
 }{
-	{ErrHungUp, Outcome{"abandoned", NormalClearing, ""}}, // before talking
-	{ErrLost, Outcome{"abandoned", NormalClearing, ""}},
 	{ErrFundsSpent, Outcome{"money spent", NormalClearing, "money-spent"}},
 	{ErrTimeLimit, Outcome{"time limit", NormalClearing, "time-limit"}},
 	{ErrBusy, Outcome{"busy", UserBusy, "advisor-busy"}},
@@ -128,6 +126,10 @@ var outcomes = []struct {
 	{ErrOrphaned, Outcome{"interrupted", TemporaryFailure, "call-back-later"}},
 	{ErrShutdown, Outcome{"interrupted", TemporaryFailure, "call-back-later"}},
 	{context.Canceled, Outcome{"interrupted", TemporaryFailure, "call-back-later"}},
+
+	// Last, since an error above may have come about by a leg that left.
+	{ErrHungUp, Outcome{"abandoned", NormalClearing, ""}}, // before talking
+	{ErrLost, Outcome{"abandoned", NormalClearing, ""}},
 }
 
 // outcomeOf explains why a script ended. What nobody foresaw is [Failed].

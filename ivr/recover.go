@@ -35,7 +35,7 @@ func (s *Service) Recover(ctx context.Context) error {
 		delete(up, o.Call)
 		if talks {
 			call := o.call()
-			call.Client = left.Client
+			call.Client, call.Advisor = left.Client, left.Advisor
 			go s.frame(left.Client.Context(), call, func(ctx context.Context, call *Call) error {
 				return s.adopt(ctx, call, o, left)
 			})
@@ -52,7 +52,6 @@ func (s *Service) Recover(ctx context.Context) error {
 
 // adopt goes on metering a talk that outlived its program.
 func (s *Service) adopt(ctx context.Context, call *Call, o OpenCall, left Survivor) error {
-	defer left.Advisor.Hangup(NormalClearing)
 	t := &talking{Talk: left.Talk, number: len(o.Segments), began: time.Now().Add(-o.Since)}
 	if n := len(o.Segments); n > 0 {
 		call.segments = o.Segments[:n-1]
@@ -63,7 +62,7 @@ func (s *Service) adopt(ctx context.Context, call *Call, o OpenCall, left Surviv
 	deadline := t.began.Add(longest - talkTime(call.segments))
 	s.Log.Info("talk adopted", "call", call.ID, "left", time.Until(deadline).Round(time.Second))
 	s.cutClientAt(ctx, call, deadline)
-	return s.meter(ctx, call, left.Advisor, t)
+	return s.meter(ctx, call, t)
 }
 
 // closeOrphan settles a call whose program died and of which nothing talks any

@@ -27,7 +27,7 @@ func (s *Service) verificationCall(ctx context.Context, call *Call, challenge Ch
 	}
 	call.DID = call.Plan.CallerID
 	rung := time.Now()
-	leg, err := s.Switch.Dial(ctx, DialRequest{
+	call.Advisor, err = s.Switch.Dial(ctx, DialRequest{
 		LegID: string(call.ID) + ".advisor-1", To: challenge.Line,
 		CallerID: call.Plan.CallerID, Ring: call.Plan.Limits.Ring, CutAfter: setUpMost,
 	})
@@ -35,23 +35,19 @@ func (s *Service) verificationCall(ctx context.Context, call *Call, challenge Ch
 	if err != nil {
 		return err
 	}
-	why := s.askForCode(ctx, call, leg, challenge)
-	if words := outcomeOf(why).LastWords; why == nil || words != "" {
-		if why == nil {
-			words = "verified"
-		}
-		_ = leg.Play(ctx, call.language(), words) // they may hang up on it
+	if err := s.askForCode(ctx, call, challenge); err != nil {
+		return err
 	}
-	leg.Hangup(NormalClearing)
-	return why
+	_ = call.Advisor.Play(ctx, call.language(), "verified") // they may hang up on it
+	return nil
 }
 
 // askForCode lets the advisor try to key the code, as often as the plan allows in
 // one call; the store bounds the tries of all calls together.
-func (s *Service) askForCode(ctx context.Context, call *Call, leg Leg, challenge Challenge) error {
+func (s *Service) askForCode(ctx context.Context, call *Call, challenge Challenge) error {
 	ask, why := []Prompt{"pause", "verification-intro", "enter-code"}, ErrNothingKeyed
 	for range call.Plan.Limits.EntryTries {
-		digits, err := leg.Gather(ctx, call.language(),
+		digits, err := call.Advisor.Gather(ctx, call.language(),
 			Entry{Prompts: ask, Most: codeDigits + 1, First: firstKey, Between: betweenKey})
 		if err != nil {
 			return err

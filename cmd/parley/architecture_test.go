@@ -21,9 +21,10 @@ var architecture = map[string]string{
 
 	"ivr/ivrtest":     "dialplan ivr ivr/money",
 	"asterisk-config": "",
+	"docker/asterisk": "asterisk-config",
 	"lab":             "asterisk-config",
 	"lab/phone":       "",
-	"lab/stage":       "dialplan ivr/prompts ivr store lab lab/phone",
+	"lab/stage":       "dialplan ivr ivr/prompts lab lab/phone",
 	"cmd/demo":        "lab/stage lab/phone",
 }
 

@@ -33,11 +33,10 @@ func TestTalkIsChargedByTheSecondAndSettledOnce(t *testing.T) {
 	advisor.Tone(advisorTone)
 	s.must(advisor.Keys(s.ctx, "1"))
 	s.must(client.HearsTone(s.ctx, advisorTone, patience))
-	joined := time.Now()
 	s.must(advisor.HearsTone(s.ctx, clientTone, patience))
 	time.Sleep(3 * time.Second) // the talk itself
 	s.must(client.Hangup(s.ctx))
-	heard := time.Since(joined)
+	heard := time.Since(s.began(client))
 	s.ends(advisor)
 	call := s.recorded("completed")
 	if call.EndedBy != "client" || call.Cause != 16 {
@@ -78,7 +77,7 @@ func (s *scene) cutOff(client, advisor *phone.Call, began time.Time, longest tim
 func TestMoneyEndsTheTalkAndOnlyTheClientIsWarned(t *testing.T) {
 	s := newScene(t, 90) // nine seconds
 	client, advisor := s.talk()
-	began := time.Now()
+	began := s.began(client)
 	s.hears(client, "left-you-have", "left-left")
 	if share := advisor.ToneShare(clientTone, began, time.Time{}); share < 0.9 {
 		s.Errorf("the advisor heard the client %.2f of the time while the client was warned", share)
@@ -172,7 +171,7 @@ func TestAnAdvisorWhoDoesNotTalkCostsNothing(t *testing.T) {
 		s.must(client.Keys(s.ctx, "#"))
 		advisor := s.rings()
 		s.hears(advisor, "advisor-call-from", "advisor-call-about")
-		s.must(advisor.Keys(s.ctx, "2"))
+		_ = advisor.Keys(s.ctx, "2") // the call may end under the key
 		s.hears(client, "advisor-declined")
 		s.free(s.recorded("declined"), 2000)
 	})

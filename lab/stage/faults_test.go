@@ -36,7 +36,7 @@ func TestProgramKilledInTalkAndStartedAgain(t *testing.T) {
 	stage, anna, ctx := newStage(t)
 	s := newSceneOn(t, ctx, stage, anna, 200) // twenty seconds
 	client, advisor := s.talk()
-	began := time.Now()
+	began := s.began(client)
 	s.must(stage.Program.Kill())
 	time.Sleep(2 * time.Second) // the talk without a program
 	s.must(stage.Program.Start(ctx))
@@ -61,7 +61,7 @@ func TestProgramKilledForGood(t *testing.T) {
 	stage, anna, ctx := newStage(t)
 	s := newSceneOn(t, ctx, stage, anna, 80) // eight seconds
 	client, advisor := s.talk()
-	began := time.Now()
+	began := s.began(client)
 	s.must(stage.Program.Kill())
 	s.ends(client)
 	s.ends(advisor)
@@ -118,7 +118,7 @@ func TestProgramStoppedInTalk(t *testing.T) {
 	stage, anna, ctx := newStage(t)
 	s := newSceneOn(t, ctx, stage, anna, 2000)
 	client, advisor := s.talk()
-	began := time.Now()
+	began := s.began(client)
 	s.must(stage.Program.Terminate(ctx))
 	s.must(stage.Program.Start(ctx))
 	s.must(advisor.HearsTone(ctx, clientTone, patience))

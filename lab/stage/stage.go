@@ -39,7 +39,8 @@ type Stage struct {
 
 	OwnerDSN string // of the database's owner, whom the program is not
 
-	bin string
+	bin    string
+	served int // how often the program has said that it serves
 }
 
 // Open builds the program and sets everything up, with the plan active and the
@@ -172,18 +173,13 @@ func (s *Stage) Log() string {
 	return string(text)
 }
 
-// serving asks once whether the program that runs now answers calls.
+// serving asks once whether the program that was started last answers calls: it
+// says so once.
 func (s *Stage) serving(context.Context) error {
-	_, since, _ := cutLast(s.Log(), `"msg":"starting"`)
-	if !strings.Contains(since, `"msg":"serving"`) {
+	said := strings.Count(s.Log(), `"msg":"serving"`)
+	if said <= s.served {
 		return errors.New("it has not said that it serves")
 	}
+	s.served = said
 	return nil
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
 }

@@ -171,6 +171,16 @@ func (s *scene) talk() (client, advisor *phone.Call) {
 	return client, advisor
 }
 
+// began is when the client first heard the advisor.
+func (s *scene) began(client *phone.Call) time.Time {
+	s.Helper()
+	first, _ := client.ToneTimes(advisorTone)
+	if first.IsZero() {
+		s.Fatal("the client has not heard the advisor")
+	}
+	return first
+}
+
 // Tones in Hz that are not each other's harmonics.
 const clientTone, advisorTone = 700, 1100
 

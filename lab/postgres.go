@@ -1,0 +1,99 @@
+package lab
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	_ "github.com/lib/pq" // the driver "postgres"
+)
+
+// Postgres is one database server.
+type Postgres struct {
+	*Service
+
+	Addr         string // 127.0.0.1:PORT
+	SuperuserDSN string // of the database postgres
+
+	superuserPassword string
+}
+
+func startPostgres(ctx context.Context, inst installation, r *run, o Options) (*Postgres, error) {
+	password, err := os.ReadFile(inst.postgresTemplate + ".password")
+	if err != nil {
+		return nil, err
+	}
+	data := filepath.Join(r.dir, "postgres")
+	if out, err := exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", inst.postgresTemplate, data).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("copy the empty Postgres: %w: %s", err, out)
+	}
+	p := &Postgres{Addr: r.addr(postgresPort), superuserPassword: string(password)}
+	p.SuperuserDSN = p.dsn("postgres", p.superuserPassword, "postgres")
+
+	settings := []string{
+		"listen_addresses=127.0.0.1",
+		"port=" + strconv.Itoa(r.ports+postgresPort),
+		"unix_socket_directories=",
+		"max_connections=200",
+		"log_line_prefix=%m [%p] %u@%d ",
+	}
+	if !o.Durable {
+		settings = append(settings, "fsync=off", "full_page_writes=off")
+	}
+	args := []string{"-D", data}
+	for _, s := range settings {
+		args = append(args, "-c", s)
+	}
+	p.Service = r.add(&Service{
+		name:  "postgres",
+		path:  filepath.Join(inst.postgresBin, "postgres"),
+		args:  args,
+		attr:  syscall.SysProcAttr{Credential: inst.postgresUser},
+		dir:   r.dir,
+		ready: p.ping,
+		// An immediate shutdown: the kernel's shared memory is given back.
+		closing: syscall.SIGQUIT,
+	})
+	return p, p.Start(ctx)
+}
+
+func (p *Postgres) dsn(user, password, database string) string {
+	return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", user, password, p.Addr, database)
+}
+
+func (p *Postgres) ping(ctx context.Context) error { return p.exec(ctx, "SELECT 1") }
+
+// exec runs statements as the superuser, each in a transaction of its own. The driver
+// does not heed ctx while it waits for a frozen server's first answer, hence the seconds.
+func (p *Postgres) exec(ctx context.Context, statements ...string) error {
+	db, err := sql.Open("postgres", p.SuperuserDSN+"&connect_timeout=1")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	for _, s := range statements {
+		if _, err := db.ExecContext(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Postgres) newDatabase(ctx context.Context) (dsn string, err error) {
+	name := "parley_" + strings.ToLower(rand.Text()[:12])
+	password := rand.Text()
+	err = p.exec(ctx,
+		fmt.Sprintf("CREATE ROLE %s LOGIN CREATEROLE PASSWORD '%s'", name, password),
+		fmt.Sprintf("CREATE DATABASE %s OWNER %s", name, name))
+	if err != nil {
+		return "", fmt.Errorf("make a database: %w", err)
+	}
+	return p.dsn(name, password, name), nil
+}

@@ -1,0 +1,66 @@
+package lab
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// Redis is one Redis server. It keeps its data over Kill and Start.
+type Redis struct {
+	*Service
+
+	Addr string // 127.0.0.1:PORT
+}
+
+func startRedis(ctx context.Context, inst installation, r *run, o Options) (*Redis, error) {
+	data := filepath.Join(r.dir, "redis")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.Chown(data, int(inst.redisUser.Uid), int(inst.redisUser.Gid)); err != nil {
+		return nil, err
+	}
+	fsync := "no"
+	if o.Durable {
+		fsync = "everysec"
+	}
+	red := &Redis{Addr: r.addr(redisPort)}
+	red.Service = r.add(&Service{
+		name: "redis",
+		path: "/usr/bin/redis-server",
+		args: []string{
+			"--bind", "127.0.0.1", "--port", strconv.Itoa(r.ports + redisPort),
+			"--daemonize", "no", "--dir", data,
+			"--save", "", "--appendonly", "yes", "--appendfsync", fsync,
+		},
+		attr:    syscall.SysProcAttr{Credential: inst.redisUser},
+		dir:     r.dir,
+		ready:   red.ping,
+		closing: syscall.SIGKILL,
+	})
+	return red, red.Start(ctx)
+}
+
+func (r *Redis) ping(ctx context.Context) error {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", r.Addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(time.Second))
+	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+		return err
+	}
+	answer, err := bufio.NewReader(conn).ReadString('\n')
+	if err == nil && answer != "+PONG\r\n" {
+		err = fmt.Errorf("redis answers %q", answer)
+	}
+	return err
+}
