@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -22,6 +23,11 @@ const (
 	// race, and the record shows which one it was.
 	cutGrace        = 200 * time.Millisecond
 	advisorCutGrace = 2 * time.Second
+
+	// A program that lives to see the end come this near gives itself more, so that
+	// it is not cut short in its last words.
+	lastStretch = time.Second
+	livingGrace = 1500 * time.Millisecond
 )
 
 // clientCall connects a client to the advisor for whom they were lent the number,
@@ -206,19 +212,20 @@ func (s *Service) join(ctx context.Context, call *Call) (Talk, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.cutClientAt(ctx, call, talk.JoinedAt().Add(longest))
+	s.cutClientAfter(ctx, call, talk.JoinedAt().Add(longest), cutGrace)
 	return talk, nil
 }
 
-// cutClientAt sets the switch's own timer on the client's leg for the end of a talk.
-func (s *Service) cutClientAt(ctx context.Context, call *Call, deadline time.Time) {
-	if err := call.Client.CutAfter(ctx, max(0, time.Until(deadline))+cutGrace); err != nil && ctx.Err() == nil {
+// cutClientAfter sets the switch's own timer on the client's leg, for the end of a
+// talk and some grace.
+func (s *Service) cutClientAfter(ctx context.Context, call *Call, deadline time.Time, grace time.Duration) {
+	if err := call.Client.CutAfter(ctx, max(0, time.Until(deadline))+grace); err != nil && ctx.Err() == nil {
 		s.Log.Warn("only the advisor's leg will be cut if this program dies", "call", call.ID, "err", err)
 	}
 }
 
-// errWarn is the cause that wakes the meter for a warning.
-var errWarn = errors.New("time for a warning")
+// errWake is the cause that wakes the meter before a talk's end.
+var errWake = errors.New("the end of the talk comes nearer")
 
 // meter watches a talk until someone leaves or its time is over, warns the client
 // on the way, and adds the talk to the call's segments.
@@ -259,16 +266,20 @@ func (s *Service) meter(ctx context.Context, call *Call, t *talking) error {
 // waitAndWarn waits for the talk's end, and tells the client alone at each of the
 // plan's warnings how much time is left.
 func (s *Service) waitAndWarn(ctx context.Context, call *Call, t *talking, deadline time.Time) (until time.Time, err error) {
-	for _, before := range call.Terms.Warnings {
+	for _, before := range append(slices.Clone(call.Terms.Warnings), lastStretch) {
 		at := deadline.Add(-before)
 		if !at.After(time.Now()) {
 			continue
 		}
-		warn, cancel := context.WithDeadlineCause(ctx, at, errWarn)
-		until, err = t.Wait(warn)
+		wake, cancel := context.WithDeadlineCause(ctx, at, errWake)
+		until, err = t.Wait(wake)
 		cancel()
-		if !errors.Is(err, errWarn) {
+		if !errors.Is(err, errWake) {
 			return until, err
+		}
+		if before == lastStretch {
+			s.cutClientAfter(ctx, call, deadline, livingGrace)
+			continue
 		}
 		if err := call.Client.Whisper(ctx, call.language(), sayLeft(before)...); err != nil {
 			s.Log.Warn("warning not heard", "call", call.ID, "left", before, "err", err)

@@ -61,7 +61,7 @@ func (s *Service) adopt(ctx context.Context, call *Call, o OpenCall, left Surviv
 	longest, _ := call.Terms.Talk(call.Held)
 	deadline := t.began.Add(longest - talkTime(call.segments))
 	s.Log.Info("talk adopted", "call", call.ID, "left", time.Until(deadline).Round(time.Second))
-	s.cutClientAt(ctx, call, deadline)
+	s.cutClientAfter(ctx, call, deadline, cutGrace)
 	return s.meter(ctx, call, t)
 }
 

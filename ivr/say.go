@@ -38,7 +38,7 @@ func sayMissing(t dialplan.Terms, poor *NoFunds) []Prompt {
 
 // sayLeft is the warning that only the client hears.
 func sayLeft(d time.Duration) []Prompt {
-	return append(append([]Prompt{"beep", "left-you-have"}, sayDuration(d)...), "left-left")
+	return append([]Prompt{"beep", "talk-ends-in"}, sayDuration(d)...)
 }
 
 // sayDuration says whole minutes where there is at least one, else seconds; what

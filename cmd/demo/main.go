@@ -171,10 +171,10 @@ func moneyEnds(ctx context.Context, s *stage.Stage, t *transcript, anna *stage.A
 	if err := tonesBothWays(ctx, t, client, advisor); err != nil {
 		return err
 	}
-	if err := t.hears(ctx, s, "the client alone", client, "left-you-have", "left-left"); err != nil {
+	if err := t.hears(ctx, s, "the client alone", client, "talk-ends-in"); err != nil {
 		return err
 	}
-	warning, err := s.Prompt("left-you-have")
+	warning, err := s.Prompt("talk-ends-in")
 	if err != nil {
 		return err
 	}

@@ -78,14 +78,14 @@ func TestMoneyEndsTheTalkAndOnlyTheClientIsWarned(t *testing.T) {
 	s := newScene(t, 90) // nine seconds
 	client, advisor := s.talk()
 	began := s.began(client)
-	s.hears(client, "left-you-have", "left-left")
+	s.hears(client, "talk-ends-in")
 	if share := advisor.ToneShare(clientTone, began, time.Time{}); share < 0.9 {
 		s.Errorf("the advisor heard the client %.2f of the time while the client was warned", share)
 	}
 	s.cutOff(client, advisor, began, 9*time.Second)
 	s.hears(client, "money-spent")
 	s.ends(client)
-	s.neverHeard(advisor, "left-you-have", "left-left", "money-spent")
+	s.neverHeard(advisor, "talk-ends-in", "money-spent")
 	call := s.recorded("money spent")
 	if call.Charge != 90 || call.Talk() != 9*time.Second {
 		s.Errorf("charged %d for %v", call.Charge, call.Talk())

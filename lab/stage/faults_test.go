@@ -44,7 +44,7 @@ func TestProgramKilledInTalkAndStartedAgain(t *testing.T) {
 	if share := client.ToneShare(advisorTone, began, time.Now()); share < 0.95 {
 		s.Errorf("the client heard the advisor %.2f of the time", share)
 	}
-	s.hears(client, "left-you-have") // the new process warns
+	s.hears(client, "talk-ends-in") // the new process warns
 	s.cutOff(client, advisor, began, 20*time.Second)
 	s.hears(client, "money-spent")
 	call := s.recorded("money spent")

@@ -193,7 +193,7 @@ func (s *scene) hears(call *phone.Call, prompts ...string) {
 		audio, err := s.stage.Prompt(name)
 		s.must(err)
 		if _, err := call.Hear(ctx, audio); err != nil {
-			s.Fatalf("%q is not heard: %v\n%s", name, err, tail(s.stage.Log(), 30))
+			s.Fatalf("%q is not heard: %v (ended %+v at %v)\n%s", name, err, call.EndReason(), call.EndedAt(), tail(s.stage.Log(), 30))
 		}
 	}
 }
