@@ -161,6 +161,10 @@ func (s *Service) settle(cdr CDR) {
 		if err == nil {
 			return
 		}
+		if errors.Is(err, ErrConflict) {
+			s.Log.Error("call was settled before, otherwise; see `parley ledger audit`", "call", cdr.Call, "err", err)
+			return
+		}
 		s.Log.Error("call not settled; will try again", "call", cdr.Call, "in", wait, "err", err)
 		select {
 		case <-time.After(wait):

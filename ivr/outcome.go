@@ -36,6 +36,7 @@ var (
 	ErrShutdown      = errors.New("the program is stopping")
 	ErrHandedOver    = errors.New("the talk is left to the next process")
 	ErrOrphaned      = errors.New("the program died during the call")
+	ErrConflict      = errors.New("this ID was used with other content")
 )
 
 // NoFunds says how much is missing for a talk of the predetermined length.

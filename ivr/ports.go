@@ -178,6 +178,7 @@ type Ledger interface {
 
 	// Close records the CDR, captures its charge from the call's holds and
 	// releases the rest: all of it or none, and once however often it is called.
+	// ErrConflict is final: the call was closed before, with another charge.
 	Close(ctx context.Context, cdr CDR) error
 
 	// OpenCalls are the calls that were held and not closed.

@@ -1,0 +1,252 @@
+// Package store is the only one to know how what must survive is kept: the
+// ledger, calls, loans, plans, people and verifications in Postgres. Redis
+// carries notices, which may be lost and cost nothing but speed.
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"github.com/redis/go-redis/v9"
+
+	"parley/ivr"
+)
+
+// Config says where things are kept.
+type Config struct {
+	DSN           string // Postgres, as a member of [ProgramRole]
+	Connections   int    // to Postgres at most; 0 is 16
+	RedisAddr     string // host:port; without it there are no notices, only polling
+	RedisPassword string
+	Key           []byte // 32 secret bytes, the same for the life of the database
+}
+
+// patience is how long Postgres may take over one operation, with its retries and
+// the wait for a connection. A caller on the telephone waits that long at most.
+const patience = 5 * time.Second
+
+// ErrConflict: the same ID came with other content. Nothing was written.
+var ErrConflict = ivr.ErrConflict
+
+// Store is safe for concurrent use.
+type Store struct {
+	db       *sqlx.DB
+	redis    *redis.Client // nil without notices
+	vault    *vault
+	config   Config
+	patience time.Duration
+
+	notices sync.WaitGroup // that are being sent
+}
+
+var (
+	_ ivr.Ledger        = (*Store)(nil)
+	_ ivr.Directory     = (*Store)(nil)
+	_ ivr.Verifications = (*Store)(nil)
+)
+
+// Open connects to a database that [Migrate] has brought to this program's
+// version. It refuses a database of another version, and a key that is not the one
+// with which the database was first opened. It does not wait for Redis.
+func Open(ctx context.Context, c Config) (*Store, error) { return open(ctx, c, patience) }
+
+func open(ctx context.Context, c Config, patience time.Duration) (*Store, error) {
+	v, err := newVault(c.Key)
+	if err != nil {
+		return nil, err
+	}
+	db, err := connect(c.DSN, patience)
+	if err != nil {
+		return nil, err
+	}
+	c.Connections = cmp.Or(c.Connections, 16)
+	db.SetMaxOpenConns(c.Connections)
+	db.SetMaxIdleConns(c.Connections)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	s := &Store{db: db, vault: v, config: c, patience: patience}
+	if c.RedisAddr != "" {
+		s.redis = newRedis(c)
+	}
+	for _, step := range []func(context.Context) error{s.checkVersion, s.checkKey} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, s.Disconnect())
+		}
+	}
+	return s, nil
+}
+
+// Ping asks Postgres for a sign of life.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.retry(ctx, s.db.PingContext)
+}
+
+// Disconnect gives the connections back. (Close ends a call, see [ivr.Ledger].)
+func (s *Store) Disconnect() error {
+	err := s.db.Close()
+	if s.redis != nil {
+		s.notices.Wait() // a moment at most: see Notify
+		err = errors.Join(err, s.redis.Close())
+	}
+	return err
+}
+
+// connect makes a pool whose every statement, wait for a lock and wait for a reply
+// ends after limit: a slow or frozen Postgres gives an error, never a hang.
+func connect(dsn string, limit time.Duration) (*sqlx.DB, error) {
+	c, err := pq.NewConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("the Postgres DSN cannot be read: %w", err)
+	}
+	c.ApplicationName = cmp.Or(c.ApplicationName, "parley")
+	c.ConnectTimeout = limit
+	c.BinaryParameters = true // one round trip for a statement, not two
+	if c.Runtime == nil {
+		c.Runtime = map[string]string{}
+	}
+	ms := fmt.Sprint(limit.Milliseconds())
+	c.Runtime["statement_timeout"] = ms
+	c.Runtime["idle_in_transaction_session_timeout"] = ms
+	c.Runtime["default_transaction_isolation"] = "read committed"
+	c.Runtime["timezone"] = "UTC"
+	connector, err := pq.NewConnectorConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	connector.Dialer(impatientDialer{limit})
+	return sqlx.NewDb(sql.OpenDB(connector), "postgres"), nil
+}
+
+// impatientDialer makes connections on which every read ends after limit. The
+// driver alone would wait for ever for a server that is frozen: it answers the end
+// of a context by asking that server to cancel.
+type impatientDialer struct{ limit time.Duration }
+
+func (d impatientDialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
+func (d impatientDialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return d.DialContext(ctx, network, address)
+}
+
+func (d impatientDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := (&net.Dialer{Timeout: d.limit}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return impatientConn{c, d.limit}, nil
+}
+
+type impatientConn struct {
+	net.Conn
+	limit time.Duration
+}
+
+func (c impatientConn) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.limit)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+// inTx commits what fn did, unless it returned an error. fn runs again, whole, when
+// Postgres could not serialise it or the connection was lost: also when the commit
+// was done and only its reply was lost. So every fn must find what it did before by
+// an ID that its caller made, and leave nothing behind outside of tx.
+func (s *Store) inTx(ctx context.Context, fn func(ctx context.Context, tx *sqlx.Tx) error) error {
+	return s.retry(ctx, func(ctx context.Context) error {
+		tx, err := s.db.BeginTxx(ctx, nil) // READ COMMITTED, see connect
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		if err := fn(ctx, tx); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+}
+
+// retry runs fn until it has an answer, within the store's patience.
+func (s *Store) retry(ctx context.Context, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.patience, errors.New("Postgres took too long"))
+	defer cancel()
+	const tries = 6
+	pause := 10 * time.Millisecond
+	for try := 1; ; try++ {
+		err := fn(ctx)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return errors.Join(context.Cause(ctx), err)
+		case lost(err):
+			// The other idle connections are likely lost too; each would cost a try.
+			s.db.SetMaxIdleConns(0)
+			s.db.SetMaxIdleConns(s.config.Connections)
+		case !serialisation(err):
+			return err
+		}
+		if try == tries {
+			return fmt.Errorf("Postgres failed %d times: %w", tries, err)
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		case <-time.After(pause):
+			pause *= 2
+		}
+	}
+}
+
+// serialisation tells a failure that another transaction caused by being there.
+func serialisation(err error) bool {
+	code := sqlState(err)
+	return code == "40001" || code == "40P01" // serialization_failure, deadlock_detected
+}
+
+// lost tells a connection that broke, or a server that goes down or comes up.
+func lost(err error) bool {
+	switch code := sqlState(err); code {
+	case "57P01", "57P02", "57P03": // admin_shutdown, crash_shutdown, cannot_connect_now
+		return true
+	case "":
+		var network *net.OpError
+		return errors.As(err, &network) && !network.Timeout() ||
+			errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+			errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed)
+	default:
+		return code[:2] == "08" // connection_exception
+	}
+}
+
+// sqlState is the code of an error that Postgres gave, or "".
+func sqlState(err error) string {
+	var e *pq.Error
+	if errors.As(err, &e) {
+		return string(e.Code)
+	}
+	return ""
+}
+
+// violated is the name of the constraint that refused what was written, or "".
+func violated(err error) string {
+	var e *pq.Error
+	if errors.As(err, &e) && e.Code.Class() == "23" {
+		return e.Constraint
+	}
+	return ""
+}

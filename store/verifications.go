@@ -1,0 +1,254 @@
+package store
+
+import (
+	"context"
+	"crypto/hmac"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"parley/ivr"
+)
+
+const (
+	challengeLasts  = 10 * time.Minute
+	challengeChecks = 5 // of one challenge, and of one line in an hour
+	challengeCalls  = 5 // of one line in an hour
+)
+
+// CreateChallenge asks for a verification call to a line, and returns the code to
+// show to its advisor, which is kept nowhere. It returns [ivr.ErrTooManyTries].
+func (s *Store) CreateChallenge(ctx context.Context, line ivr.LineID) (challenge, code string, err error) {
+	challenge, code = ivr.NewID("chal"), sixDigits()
+	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		var known string
+		err := tx.GetContext(ctx, &known, `SELECT id FROM lines WHERE id = $1 FOR NO KEY UPDATE`, line)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		var calls int
+		if err := tx.GetContext(ctx, &calls, `
+			SELECT count(*) FROM challenges WHERE line = $1 AND made_at > now() - interval '1 hour' AND id <> $2`,
+			line, challenge); err != nil {
+			return err
+		}
+		if calls >= challengeCalls {
+			return fmt.Errorf("%d calls in an hour: %w", calls, ivr.ErrTooManyTries)
+		}
+		_, err = tx.ExecContext(ctx, `
+			INSERT INTO challenges (id, line, advisor, address_hash, code_hash, until)
+			SELECT $2, id, advisor, address_hash, $3, now() + $4 * interval '1 ms' FROM lines WHERE id = $1
+			ON CONFLICT (id) DO NOTHING`,
+			line, challenge, s.vault.codeHash(challenge, code), challengeLasts.Milliseconds())
+		return err
+	})
+	if err != nil {
+		return "", "", fmt.Errorf("verify line %s: %w", line, err)
+	}
+	s.Notify(ctx, TopicChallenges)
+	return challenge, code, nil
+}
+
+// ClaimChallenge gives the oldest challenge that waits for its call to exactly one
+// caller; found is false when none waits.
+func (s *Store) ClaimChallenge(ctx context.Context) (c ivr.Challenge, found bool, err error) {
+	claim := ivr.NewID("claim") // finds again what was claimed when the reply is lost
+	var r struct {
+		ID, Line, Advisor, Kind string
+		AddressSealed           []byte `db:"address_sealed"`
+		Verified                bool
+	}
+	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE challenges SET claimed_at = now(), claimed_by = $1
+			WHERE NOT EXISTS (SELECT FROM challenges WHERE claimed_by = $1) AND id = (
+				SELECT id FROM challenges
+				WHERE claimed_at IS NULL AND finished_at IS NULL AND until > now()
+				ORDER BY made_at LIMIT 1 FOR UPDATE SKIP LOCKED)`, claim); err != nil {
+			return err
+		}
+		return tx.GetContext(ctx, &r, `
+			SELECT c.id, c.line, l.advisor, l.kind, l.address_sealed, l.verified_at IS NOT NULL AS verified
+			FROM challenges c JOIN lines l ON l.id = c.line WHERE c.claimed_by = $1`, claim)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return c, false, nil
+	}
+	if err != nil {
+		return c, false, fmt.Errorf("claim a verification call: %w", err)
+	}
+	address, err := s.vault.open(r.Line, r.AddressSealed)
+	if err != nil {
+		return c, false, err
+	}
+	s.Notify(ctx, TopicChallenge(r.ID))
+	return ivr.Challenge{ID: r.ID, Line: ivr.Line{ID: ivr.LineID(r.Line), Advisor: ivr.AdvisorID(r.Advisor),
+		Kind: ivr.LineKind(r.Kind), Address: address, Verified: r.Verified}}, true, nil
+}
+
+// Check implements [ivr.Verifications].
+func (s *Store) Check(ctx context.Context, challenge, digits string, call ivr.CallID) error {
+	hash, err := s.countCheck(ctx, challenge)
+	if err != nil {
+		return err
+	}
+	if !hmac.Equal(hash, s.vault.codeHash(challenge, digits)) {
+		return ivr.ErrWrongCode
+	}
+	how := "verification call " + string(call)
+	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.verify(ctx, tx, challenge, how) })
+	if err == nil {
+		s.Notify(ctx, TopicChallenge(challenge))
+	}
+	return err
+}
+
+// countCheck writes down that a code is about to be compared, and returns its hash
+// when that is on disk. It returns [ivr.ErrChallengeOver].
+func (s *Store) countCheck(ctx context.Context, challenge string) (hash []byte, err error) {
+	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		var c struct {
+			Line     string
+			CodeHash []byte `db:"code_hash"`
+		}
+		// The line's row is the lock under which its checks are counted.
+		err := tx.GetContext(ctx, &c, `
+			SELECT c.line, c.code_hash FROM challenges c JOIN lines l ON l.id = c.line
+			WHERE c.id = $1 AND c.until > now() AND c.verified_at IS NULL AND c.finished_at IS NULL
+			FOR NO KEY UPDATE OF l`, challenge)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ivr.ErrChallengeOver
+		}
+		if err != nil {
+			return err
+		}
+		hash = c.CodeHash
+		done, err := tx.ExecContext(ctx, `
+			INSERT INTO challenge_checks (challenge, line)
+			SELECT $1, $2
+			WHERE (SELECT count(*) FROM challenge_checks WHERE challenge = $1) < $3
+			  AND (SELECT count(*) FROM challenge_checks WHERE line = $2 AND at > now() - interval '1 hour') < $3`,
+			challenge, c.Line, challengeChecks)
+		if err != nil {
+			return err
+		}
+		if n, err := done.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, ivr.ErrChallengeOver)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, ivr.ErrChallengeOver) {
+		err = fmt.Errorf("count a check of %s: %w", challenge, err)
+	}
+	return hash, err
+}
+
+// verify uses a challenge up and marks its line, if that still is what the code was
+// made for.
+func (s *Store) verify(ctx context.Context, tx *sqlx.Tx, challenge, how string) error {
+	// Whoever changes a line locks it before its challenges; so does this.
+	if _, err := tx.ExecContext(ctx, `
+		SELECT FROM challenges c JOIN lines l ON l.id = c.line WHERE c.id = $1 FOR NO KEY UPDATE OF l`, challenge); err != nil {
+		return err
+	}
+	var used struct {
+		Line, Advisor string
+		AddressHash   []byte `db:"address_hash"`
+	}
+	err := tx.GetContext(ctx, &used, `
+		UPDATE challenges SET verified_at = now(), verified_how = $2
+		WHERE id = $1 AND until > now() AND verified_at IS NULL AND finished_at IS NULL
+		RETURNING line, advisor, address_hash`, challenge, how)
+	if errors.Is(err, sql.ErrNoRows) {
+		// Over; or it was this very call, and only the reply was lost.
+		var mine bool
+		err := tx.GetContext(ctx, &mine, `
+			SELECT coalesce(verified_how = $2, false) FROM challenges WHERE id = $1`, challenge, how)
+		if err == nil && !mine {
+			err = ivr.ErrChallengeOver
+		}
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("use up %s: %w", challenge, err)
+	}
+	done, err := tx.ExecContext(ctx, `
+		UPDATE lines SET verified_at = now(), verified_how = $4 WHERE id = $1 AND advisor = $2 AND address_hash = $3`,
+		used.Line, used.Advisor, used.AddressHash, how)
+	if err != nil {
+		return fmt.Errorf("mark line %s verified: %w", used.Line, err)
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, ivr.ErrChallengeOver)
+	}
+	return s.log(ctx, tx, Event{Who: how, What: "line verified", Subject: used.Line,
+		Detail: map[string]string{"challenge": challenge}})
+}
+
+// FinishChallenge records how the call of a challenge ended. Unless the line was
+// verified the code is over.
+func (s *Store) FinishChallenge(ctx context.Context, challenge string, d ivr.Disposition) error {
+	err := s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		var done struct {
+			Line     string
+			Verified bool
+		}
+		err := tx.GetContext(ctx, &done, `
+			UPDATE challenges SET finished_at = now(), disposition = $2 WHERE id = $1 AND finished_at IS NULL
+			RETURNING line, verified_at IS NOT NULL AS verified`, challenge, d)
+		if errors.Is(err, sql.ErrNoRows) { // finished before
+			return nil
+		}
+		if err != nil || done.Verified {
+			return err
+		}
+		return s.log(ctx, tx, Event{Who: "parley", What: "line not verified", Subject: done.Line,
+			Detail: map[string]string{"challenge": challenge, "disposition": string(d)}})
+	})
+	if err != nil {
+		return fmt.Errorf("finish %s: %w", challenge, err)
+	}
+	s.Notify(ctx, TopicChallenge(challenge))
+	return nil
+}
+
+// ChallengeState is how far a challenge has come.
+type ChallengeState string
+
+const (
+	ChallengeRequested ChallengeState = "requested" // waits for its call
+	ChallengeCalling   ChallengeState = "calling"
+	ChallengeVerified  ChallengeState = "verified"
+	ChallengeFailed    ChallengeState = "failed" // see the disposition
+	ChallengeExpired   ChallengeState = "expired"
+)
+
+// ChallengeResult is a challenge's state. Disposition is how its call ended, "" until
+// it has.
+type ChallengeResult struct {
+	Line        ivr.LineID
+	State       ChallengeState
+	Disposition ivr.Disposition
+}
+
+// ChallengeResult returns [ErrNotFound] where there is none.
+func (s *Store) ChallengeResult(ctx context.Context, challenge string) (r ChallengeResult, err error) {
+	err = s.get(ctx, &r, `
+		SELECT line, coalesce(disposition, '') AS disposition, CASE
+			WHEN verified_at IS NOT NULL THEN 'verified'
+			WHEN finished_at IS NOT NULL THEN 'failed'
+			WHEN until <= now() THEN 'expired'
+			WHEN claimed_at IS NOT NULL THEN 'calling'
+			ELSE 'requested' END AS state
+		FROM challenges WHERE id = $1`, challenge)
+	if err != nil {
+		return r, fmt.Errorf("challenge %s: %w", challenge, err)
+	}
+	return r, nil
+}
