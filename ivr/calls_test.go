@@ -128,11 +128,14 @@ func (s *scene) set(t *testing.T, text string) {
 	case "line":
 		s.town.Loan.Line.Verified = w[1] == "verified"
 	case "ledger":
-		s.town.LedgerErr = errors.New("connection refused")
+		s.town.LedgerErr = map[string]error{
+			"down": errors.New("connection refused"), "client-busy": ivr.ErrClientBusy,
+			"advisor-busy": ivr.ErrAdvisorBusy, "all-busy": ivr.ErrAllBusy,
+		}[w[1]]
+	case "code":
+		s.town.CodeErr = ivr.ErrChallengeOver
 	case "close-fails":
 		s.town.CloseErrs = number(1)
-	case "advisor-has-a-call":
-		s.town.LedgerErr = ivr.ErrAdvisorBusy
 	case "program":
 		switch w[1] {
 		case "dies":

@@ -44,7 +44,7 @@ func randomScene(r *rand.Rand) (setup string) {
 		say("line unverified")
 	}
 	if sometimes(12) {
-		say("%s", pick(r, "ledger down", "advisor-has-a-call"))
+		say("ledger %s", pick(r, "down", "client-busy", "advisor-busy", "all-busy"))
 	}
 	if sometimes(6) {
 		say("close-fails %d", 1+r.IntN(4))

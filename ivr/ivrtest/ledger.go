@@ -145,6 +145,9 @@ func (p *Program) Check(ctx context.Context, _, digits string, _ ivr.CallID) err
 	if err := firstOf(p.dead(), context.Cause(ctx)); err != nil {
 		return err
 	}
+	if p.CodeErr != nil {
+		return p.CodeErr
+	}
 	if digits != p.Code {
 		return ivr.ErrWrongCode
 	}

@@ -35,6 +35,7 @@ type Town struct {
 	PIN     string
 	Code    string // of the verification challenge
 	LoanErr error  // what the directory answers, when set
+	CodeErr error  // what checking a code answers, when set
 
 	Balance   money.Amount // posted, of the one client
 	LedgerErr error        // what Hold answers, when set
