@@ -42,6 +42,8 @@ const drainMost = 20 * time.Second
 // serve is the whole program: it opens the outside, takes over what an earlier
 // process left, then answers calls until ctx ends.
 func serve(ctx context.Context, c config) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.logLevel}))
 	log.Info("starting")
 	s, err := openStore(ctx, c)
@@ -77,7 +79,8 @@ func serve(ctx context.Context, c config) error {
 	log.Info("serving", "asterisk", c.asteriskURL)
 	why := asterisk.Serve(ctx, func(call ari.Incoming) { service.Serve(call.Leg, call.DID, call.ANI) })
 
-	log.Info("stopping", "live", service.Live())
+	log.Info("stopping", "live", service.Live(), "why", why)
+	stop() // also where another process has taken over
 	background.Wait()
 	service.Drain(drainMost)
 	if errors.Is(why, context.Canceled) {
