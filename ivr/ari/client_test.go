@@ -1,0 +1,168 @@
+package ari
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// answering is a client of a server that answers as told.
+func answering(t *testing.T, answer http.HandlerFunc) *client {
+	srv := httptest.NewServer(answer)
+	t.Cleanup(srv.Close)
+	c := newClient(srv.URL+"/ari", "user", "password")
+	t.Cleanup(c.http.CloseIdleConnections)
+	return c
+}
+
+func TestARefusalSaysWhatAsteriskSaid(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"message":"Channel not found"}`:   "Channel not found",
+		`{"error":"Authentication failed"}`: "Authentication failed",
+		"<html>not JSON</html>\n":           "<html>not JSON</html>",
+		"":                                  "",
+	} {
+		c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(422)
+			fmt.Fprint(w, body)
+		})
+		err := fmt.Errorf("dialling: %w", c.do(context.Background(), command{method: "POST", path: "/x"}, nil))
+		var e *Error
+		if !errors.As(err, &e) || *e != (Error{"POST /x", 422, want}) {
+			t.Errorf("%q became %v", body, err)
+		}
+	}
+}
+
+func TestNothingInACommandIsTakenForItsAddress(t *testing.T) {
+	got := make(chan *http.Request, 1)
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) { got <- r })
+	err := c.do(context.Background(), command{
+		method: "DELETE", path: path("channels", "a/../b?c#d e"), query: url.Values{"reason": {"a&b=c"}},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := <-got
+	if r.URL.EscapedPath() != "/ari/channels/a%2F..%2Fb%3Fc%23d%20e" || r.URL.Query().Get("reason") != "a&b=c" || r.URL.Query().Get("b") != "" {
+		t.Errorf("%s", r.URL)
+	}
+	if user, password, _ := r.BasicAuth(); user != "user" || password != "password" || strings.Contains(r.URL.String(), "password") {
+		t.Error("credentials are not in the header, or not only there")
+	}
+}
+
+func TestEachCommandHasATimeOut(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	c := answering(t, func(http.ResponseWriter, *http.Request) { <-release })
+	start := time.Now()
+	err := c.do(context.Background(), command{method: "POST", path: "/slow", once: true, within: 50 * time.Millisecond}, nil)
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > soon {
+		t.Errorf("%v after %v", err, time.Since(start))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	if err := c.do(ctx, command{method: "GET", path: "/slow", within: soon}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestWhatIsSafeToSayTwiceIsTriedAgain(t *testing.T) {
+	for _, tt := range []struct {
+		cmd   command
+		tries int32
+	}{
+		{command{method: "GET", path: "/x"}, 3},
+		{command{method: "DELETE", path: "/x"}, 3},
+		{command{method: "POST", path: "/x", confirm: "/y"}, 3},
+		{command{method: "POST", path: "/x", once: true}, 1},
+	} {
+		var tries atomic.Int32
+		c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+			tries.Add(1)
+			panic(http.ErrAbortHandler) // the connection breaks
+		})
+		if err := c.do(context.Background(), tt.cmd, nil); err == nil || tries.Load() != tt.tries {
+			t.Errorf("%+v: %v after %d tries", tt.cmd, err, tries.Load())
+		}
+	}
+}
+
+func TestARefusalIsNotTriedAgain(t *testing.T) {
+	for _, status := range []int{400, 404, 409, 412, 422, 500} {
+		var tries atomic.Int32
+		c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+			tries.Add(1)
+			w.WriteHeader(status)
+		})
+		if err := c.do(context.Background(), command{method: "GET", path: "/x"}, nil); !refused(err, status) || tries.Load() != 1 {
+			t.Errorf("%d: %v after %d tries", status, err, tries.Load())
+		}
+	}
+}
+
+func TestWhatIsGoneIsDeleted(t *testing.T) {
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(404) })
+	if err := c.do(context.Background(), command{method: "DELETE", path: "/x"}, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// The ID is ours, so whoever has it is what the lost answer was about.
+func TestAConflictIsDoneIfItIsThere(t *testing.T) {
+	for _, there := range []bool{true, false} {
+		c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.Method == "POST":
+				w.WriteHeader(409)
+			case !there || r.URL.Path != "/ari/channels/x":
+				w.WriteHeader(404)
+			}
+		})
+		err := c.do(context.Background(), command{method: "POST", path: "/channels/x", confirm: "/channels/x"}, nil)
+		if there && err != nil || !there && !refused(err, 409) {
+			t.Errorf("there %v: %v", there, err)
+		}
+	}
+}
+
+func TestConnectionsAreUsedAgain(t *testing.T) {
+	var mu sync.Mutex
+	connections := map[string]bool{}
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		connections[r.RemoteAddr] = true
+		w.WriteHeader(404)
+		fmt.Fprint(w, `{"message":"Channel not found"}`)
+	})
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			for range 20 {
+				_ = c.do(context.Background(), command{method: "POST", path: "/x"}, nil)
+			}
+		})
+	}
+	wg.Wait()
+	if len(connections) > 64 {
+		t.Errorf("640 commands of 32 senders took %d connections", len(connections))
+	}
+}
+
+func TestAnErrorDoesNotTellTheAddressDialled(t *testing.T) {
+	c := newClient("http://127.0.0.1:1/ari", "user", "password")
+	err := c.do(context.Background(), command{method: "PUT", path: "/x/secret", op: "push endpoint", once: true}, nil)
+	if err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "password") {
+		t.Errorf("%v", err)
+	}
+}

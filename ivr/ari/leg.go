@@ -1,0 +1,312 @@
+package ari
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+
+	"parley/dialplan"
+	"parley/ivr"
+)
+
+// leg is a channel.
+type leg struct {
+	s     *Switch
+	id    string // of the channel
+	ctx   context.Context
+	leave context.CancelCauseFunc
+	here  chan struct{} // closed once Asterisk has put the channel into our hands
+
+	// guarded by s.mu
+	arrived   bool // here is closed
+	known     bool // Asterisk has the channel: a list without it means that it is gone
+	inherited bool // found when we started, and so another process's before
+	hungUp    bool // by us
+	request   hangupRequest
+	ending    bool // StasisEnd was seen
+	sipStatus int  // that ended it, if it was a SIP answer
+	talk      *talk
+	keys      keys
+}
+
+var _ ivr.Leg = (*leg)(nil)
+
+// hangupRequest is who first wanted the channel to end.
+type hangupRequest byte
+
+const (
+	none hangupRequest = iota
+	byBye
+	byAsterisk
+)
+
+// newLeg registers a channel, before anything is asked of Asterisk: events may
+// overtake answers. s.mu is held.
+func (s *Switch) newLeg(id string) *leg {
+	l := &leg{s: s, id: id, here: make(chan struct{}), keys: keys{pressed: make(chan struct{}, 1)}}
+	l.ctx, l.leave = context.WithCancelCause(context.Background())
+	s.legs[id] = l
+	return l
+}
+
+func (l *leg) ID() string               { return l.id }
+func (l *leg) Context() context.Context { return l.ctx }
+func (l *leg) String() string           { return l.id } // and not what was keyed
+
+// arrive notes that Asterisk has put the channel into our hands. s.mu is held.
+func (l *leg) arrive() {
+	l.known = true
+	if !l.arrived {
+		l.arrived = true
+		close(l.here)
+	}
+}
+
+// apply moves an event of the channel into its state. s.mu is held.
+func (l *leg) apply(ev event) {
+	switch ev.Type {
+	case "ChannelDtmfReceived":
+		l.keys.press(ev.Digit, ev.Timestamp)
+	case "ChannelHangupRequest":
+		if l.request == none && ev.Soft {
+			l.request = byAsterisk
+		} else if l.request == none {
+			l.request = byBye
+		}
+	case "ChannelDestroyed":
+		l.sipStatus = ev.TechCause
+		l.s.depart(l, l.departure(ivr.Cause(ev.Cause), ev.at))
+	case "StasisEnd":
+		if l.ending {
+			return
+		}
+		// Either the party hung up, and ChannelDestroyed comes next and says why;
+		// or an operator took the channel out of our hands, and it does not.
+		l.ending = true
+		time.AfterFunc(l.s.t.settle, func() { l.vanish(ev.at) })
+	}
+}
+
+// departure explains the end of a channel with a cause. 0 is a BYE that gives none, or
+// the end of TIMEOUT(absolute), and remains 0 for the latter.
+func (l *leg) departure(cause ivr.Cause, at time.Time) *ivr.Departure {
+	if cause == 0 && l.request == byBye {
+		cause = ivr.NormalClearing
+	}
+	d := &ivr.Departure{Leg: l.id, Cause: cause, At: at, Lost: lost(cause) && !l.hungUp}
+	if d.Lost && cause == ivr.Unavailable && l.request == byAsterisk {
+		// Asterisk heard nothing for RTPTimeout. A party that says so itself, in the
+		// BYE's Reason header, does not get that time for nothing.
+		d.At = at.Add(-l.s.cfg.RTPTimeout)
+	}
+	return d
+}
+
+// lost reports whether a cause says that something failed, where others say that
+// somebody decided to end the leg. Q.850's classes from 32 on are failures:
+// resource unavailable, service, protocol, interworking (127 says nothing).
+func lost(c ivr.Cause) bool {
+	const (
+		noUserResponding = 18
+		outOfOrder       = 27
+		interworking     = 127
+	)
+	return c == noUserResponding || c == outOfOrder || c >= 32 && c != interworking
+}
+
+// vanish ends the leg unless an event that explains more has done so. Should the
+// channel still be up, it is in nobody's hands, and is ended too.
+func (l *leg) vanish(at time.Time) {
+	l.s.mu.Lock()
+	stolen := l.s.legs[l.id] == l && !l.hungUp
+	l.s.depart(l, &ivr.Departure{Leg: l.id, At: at, Lost: !l.hungUp})
+	l.s.mu.Unlock()
+	if stolen {
+		l.s.log.Warn("leg is no longer in our hands", "leg", l.id)
+		l.s.background(func() { l.s.hangup(l.id, ivr.NormalClearing) })
+	}
+}
+
+// over returns why the leg, or else ctx, has ended, and nil while neither has.
+func (l *leg) over(ctx context.Context) error {
+	return cmp.Or(context.Cause(l.ctx), context.Cause(ctx))
+}
+
+// failed explains why a command on the leg failed. Where Asterisk has the channel
+// no more, the event that says why may be on its way.
+func (l *leg) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	// 409 and 412: the channel is not in Stasis, or is being hung up.
+	if gone := refused(err, 404); gone || refused(err, 409, 412) {
+		select {
+		case <-l.ctx.Done():
+		case <-time.After(l.s.t.settle):
+			if gone {
+				l.s.mu.Lock()
+				at := l.s.seenAt()
+				l.s.mu.Unlock()
+				l.vanish(at)
+			}
+		}
+	}
+	return cmp.Or(context.Cause(l.ctx), err)
+}
+
+// post sends a command on the channel. It is not cut short when ctx ends: nobody
+// would know whether Asterisk has done it.
+func (l *leg) post(ctx context.Context, what string, query url.Values) error {
+	if err := l.over(ctx); err != nil {
+		return err
+	}
+	return l.failed(l.s.client.do(context.WithoutCancel(ctx), command{
+		method: "POST", path: path("channels", l.id, what), query: query,
+	}, nil))
+}
+
+func (l *leg) Answer(ctx context.Context) error { return l.post(ctx, "answer", nil) }
+
+// CutAfter sets the channel's TIMEOUT(absolute), with which Asterisk ends it
+// whatever happens to us. The command waits for a prompt that the leg hears.
+func (l *leg) CutAfter(ctx context.Context, d time.Duration) error {
+	return l.post(ctx, "variable", url.Values{
+		"variable": {"TIMEOUT(absolute)"}, "value": {seconds(d)},
+	})
+}
+
+// seconds writes a time-out for Asterisk, to whom 0 means none at all.
+func seconds(d time.Duration) string {
+	return strconv.FormatFloat(max(d, time.Millisecond).Seconds(), 'f', 3, 64)
+}
+
+// Entertain uses the channel's music on hold, or its ring tone, which is sound on
+// a leg that is answered and signalling on one that is not.
+func (l *leg) Entertain(ctx context.Context, what dialplan.Waiting) error {
+	kind := "moh"
+	if what == dialplan.Ringing {
+		kind = "ring"
+	}
+	if err := l.leaveTalk(ctx); err != nil {
+		return err
+	}
+	err := l.post(ctx, kind, nil)
+	if err != nil && l.over(ctx) == nil {
+		l.s.log.Error("waiting sound not played; the leg waits in silence", "leg", l.id, "err", err)
+	}
+	select {
+	case <-l.ctx.Done():
+	case <-ctx.Done():
+	}
+	if l.ctx.Err() != nil {
+		return context.Cause(l.ctx)
+	}
+	err = l.s.client.do(context.WithoutCancel(ctx), command{
+		method: "DELETE", path: path("channels", l.id, kind),
+	}, nil)
+	if err != nil && l.ctx.Err() == nil {
+		l.s.log.Warn("waiting sound not stopped", "leg", l.id, "err", err)
+	}
+	return l.over(ctx)
+}
+
+// whisper begins the ID of every snoop channel.
+const whisper = "whisper-"
+
+// Whisper plays into a snoop channel, whose sound Asterisk adds to what this leg
+// alone hears. A prompt played to the leg itself would take it out of the talk.
+func (l *leg) Whisper(ctx context.Context, language string, prompts ...ivr.Prompt) error {
+	if err := l.over(ctx); err != nil {
+		return err
+	}
+	l.s.mu.Lock()
+	snoop := l.s.newLeg(newName(whisper))
+	l.s.mu.Unlock()
+	err := l.failed(l.s.client.do(context.WithoutCancel(ctx), command{
+		method: "POST", path: path("channels", l.id, "snoop", snoop.id),
+		query:   url.Values{"whisper": {"out"}, "app": {l.s.cfg.App}, "appArgs": {"snoop"}},
+		confirm: path("channels", snoop.id),
+	}, nil))
+	if err != nil {
+		snoop.abandon(err)
+		return err
+	}
+	p, err := snoop.speak(ctx, language, prompts)
+	if p == nil {
+		snoop.Hangup(ivr.NormalClearing)
+		return cmp.Or(l.over(ctx), err)
+	}
+	go func() {
+		_ = snoop.wait(snoop.ctx, p)
+		snoop.Hangup(ivr.NormalClearing)
+	}()
+	return nil
+}
+
+// speak starts prompts on a channel that has just been made: only once it is in our
+// hands can it be played to.
+func (l *leg) speak(ctx context.Context, language string, prompts []ivr.Prompt) (*playback, error) {
+	select {
+	case <-l.here:
+		return l.start(ctx, language, prompts)
+	case <-l.ctx.Done():
+		return nil, context.Cause(l.ctx)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-time.After(l.s.t.settle):
+		return nil, fmt.Errorf("ari: channel %s was not put into our hands", l.id)
+	}
+}
+
+// abandon forgets a channel that Asterisk did not make, as far as it says. It may
+// yet: without an answer nobody knows.
+func (l *leg) abandon(why error) {
+	if !errors.As(why, new(*Error)) {
+		l.Hangup(ivr.NormalClearing)
+	}
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	delete(l.s.legs, l.id)
+	l.leave(why)
+}
+
+func (l *leg) Hangup(cause ivr.Cause) {
+	l.s.mu.Lock()
+	first := !l.hungUp && l.s.legs[l.id] == l
+	l.hungUp = true
+	l.s.mu.Unlock()
+	if first {
+		l.s.background(func() { l.s.hangup(l.id, cause) })
+	}
+}
+
+// hangupFor is how long a hang-up is tried. After that the channel ends by its
+// time-out, or is found when the events connection is up again.
+const hangupFor = 30 * time.Second
+
+// hangup ends a channel, however often it must be asked.
+func (s *Switch) hangup(channel string, cause ivr.Cause) {
+	ctx, cancel := context.WithTimeout(s.ctx, hangupFor)
+	defer cancel()
+	for pause := pauseFirst; ; pause *= 2 {
+		err := s.client.do(ctx, command{
+			method: "DELETE", path: path("channels", channel),
+			query: url.Values{"reason_code": {strconv.Itoa(int(cmp.Or(cause, ivr.NormalClearing)))}},
+		}, nil)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			if s.ctx.Err() == nil {
+				s.log.Error("leg not hung up", "leg", channel, "err", err)
+			}
+			return
+		case <-time.After(pause):
+		}
+	}
+}
