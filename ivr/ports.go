@@ -165,7 +165,7 @@ type Directory interface {
 type Ledger interface {
 	// Hold opens the call's record and sets aside up to o.Most of what the client
 	// has available, at least o.Least. It returns [*NoFunds], ErrClientBusy,
-	// ErrAdvisorBusy or ErrAllBusy.
+	// ErrAdvisorBusy, ErrAllBusy, or ErrLoanExpired where o.Loan ended meanwhile.
 	Hold(ctx context.Context, o Opening) (held money.Amount, err error)
 
 	// WouldHold answers as Hold would, and writes nothing.

@@ -98,6 +98,8 @@ func openCall(ctx context.Context, q sqlx.QueryerContext, o ivr.Opening) (money.
 		return 0, ivr.ErrAdvisorBusy
 	case "all busy":
 		return 0, ivr.ErrAllBusy
+	case "loan over":
+		return 0, ivr.ErrLoanExpired
 	case "conflict":
 		return 0, fmt.Errorf("call %s was opened otherwise, or has ended: %w", o.Call, ErrConflict)
 	case "no client":
@@ -172,32 +174,36 @@ func (s *Store) Deposit(ctx context.Context, by, payment string, client ivr.Clie
 		return fmt.Errorf("payment %q of %v: a deposit needs an ID and more than nothing", payment, amount)
 	}
 	return s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		var account struct{ ID, Currency string }
-		err := tx.GetContext(ctx, &account, `
-			SELECT id, currency FROM accounts WHERE id = 'client/' || $1 FOR NO KEY UPDATE`, client)
-		if errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("client %s has no account: add the client", client)
-		}
-		if err != nil {
-			return err
-		}
-		done, err := tx.ExecContext(ctx, `
-			WITH moved AS (
-				INSERT INTO transfers (kind, key, debit, credit, currency, amount)
-				VALUES ('deposit', $1, 'outside/' || $3, $2, $3, $4)
-				ON CONFLICT (key, kind) DO NOTHING RETURNING amount
-			)
-			UPDATE accounts SET posted = posted + moved.amount FROM moved WHERE id = $2`,
-			payment, account.ID, account.Currency, amount)
-		if err != nil {
-			return fmt.Errorf("deposit %s: %w", payment, err)
-		}
-		if n, err := done.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(err, sameDeposit(ctx, tx, payment, account.ID, amount))
-		}
-		return s.log(ctx, tx, Event{Who: by, What: "deposit", Subject: payment,
-			Detail: map[string]string{"account": account.ID, "amount": fmt.Sprint(int64(amount)), "currency": account.Currency}})
+		return s.deposit(ctx, tx, by, payment, client, amount)
 	})
+}
+
+func (s *Store) deposit(ctx context.Context, tx *sqlx.Tx, by, payment string, client ivr.ClientID, amount money.Amount) error {
+	var account struct{ ID, Currency string }
+	err := tx.GetContext(ctx, &account, `
+		SELECT id, currency FROM accounts WHERE id = 'client/' || $1 FOR NO KEY UPDATE`, client)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("client %s has no account: %w", client, ErrNotFound)
+	}
+	if err != nil {
+		return err
+	}
+	done, err := tx.ExecContext(ctx, `
+		WITH moved AS (
+			INSERT INTO transfers (kind, key, debit, credit, currency, amount)
+			VALUES ('deposit', $1, 'outside/' || $3, $2, $3, $4)
+			ON CONFLICT (key, kind) DO NOTHING RETURNING amount
+		)
+		UPDATE accounts SET posted = posted + moved.amount FROM moved WHERE id = $2`,
+		payment, account.ID, account.Currency, amount)
+	if err != nil {
+		return fmt.Errorf("deposit %s: %w", payment, err)
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, sameDeposit(ctx, tx, payment, account.ID, amount))
+	}
+	return s.log(ctx, tx, Event{Who: by, What: "deposit", Subject: payment,
+		Detail: map[string]string{"account": account.ID, "amount": fmt.Sprint(int64(amount)), "currency": account.Currency}})
 }
 
 func sameDeposit(ctx context.Context, tx *sqlx.Tx, payment, account string, amount money.Amount) error {

@@ -50,25 +50,15 @@ func (s *Store) CreateLoan(ctx context.Context, r LoanRequest) (loan ivr.Loan, p
 	if r.For <= 0 || r.Quarantine < 0 || len(pool) == 0 {
 		return loan, "", errors.New("a loan needs a number or a pool of them, a length and a quarantine")
 	}
-	id, pin := ivr.LoanID(ivr.NewID("loan")), sixDigits()
+	id := ivr.LoanID(ivr.NewID("loan"))
 	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		var done bool
 		if err := tx.GetContext(ctx, &done, `SELECT EXISTS (SELECT FROM loans WHERE id = $1)`, id); err != nil || done {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, loansLock); err != nil {
-			return err
-		}
-		did, err := restedNumber(ctx, tx, pool)
-		if err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `
-			INSERT INTO loans (id, did, client, advisor, line, topic, pin_hash, until, kept_until)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, now() + $8 * interval '1 ms', now() + $9 * interval '1 ms')`,
-			id, did, r.Client, r.Advisor, r.Line, r.Topic, s.vault.codeHash(string(id), pin),
-			r.For.Milliseconds(), (r.For + r.Quarantine).Milliseconds())
-		return err
+		r := r
+		r.Pool = pool
+		return s.lend(ctx, tx, id, r, false)
 	})
 	switch violated(err) {
 	case "loans_one_pair_at_a_time":
@@ -85,7 +75,29 @@ func (s *Store) CreateLoan(ctx context.Context, r LoanRequest) (loan ivr.Loan, p
 		return loan, "", fmt.Errorf("lend a number to client %s: %w", r.Client, err)
 	}
 	loan, err = s.Loan(ctx, id)
-	return loan, pin, err
+	return loan, s.vault.pin(id), err
+}
+
+// lend makes a loan of the number of r.Pool that has rested longest; one that reserves
+// its advisor where it is for a talk request. It is asked late: all who lend wait for
+// each other from here to the end of their transactions.
+func (s *Store) lend(ctx context.Context, tx *sqlx.Tx, id ivr.LoanID, r LoanRequest, reserves bool) error {
+	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, loansLock); err != nil {
+		return err
+	}
+	did, err := restedNumber(ctx, tx, r.Pool)
+	if err != nil {
+		return err
+	}
+	// It begins when its locks were had, not when the transaction did: what ended
+	// while they were waited for does not overlap.
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO loans (id, did, client, advisor, line, topic, pin_hash, reserves, made_at, until, kept_until)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, at, at + $9 * interval '1 ms', at + $10 * interval '1 ms'
+		FROM (SELECT clock_timestamp() AS at) AS clock`,
+		id, did, r.Client, r.Advisor, r.Line, r.Topic, s.vault.codeHash(string(id), s.vault.pin(id)), reserves,
+		r.For.Milliseconds(), (r.For + r.Quarantine).Milliseconds())
+	return err
 }
 
 // restedNumber is the free number of pool whose last loan is over longest.

@@ -92,12 +92,15 @@ func closeCall(ctx context.Context, tx *sqlx.Tx, cdr ivr.CDR) error {
 	for _, seg := range cdr.Segments {
 		talk += seg.Talk
 	}
-	return changeOne(ctx, tx, `
+	if err := changeOne(ctx, tx, `
 		UPDATE calls SET ended_at = now(), ended_by = $2, disposition = $3, cause = $4, ring_ms = $5, talk_ms = $6,
 			held = $7, charge = $8, advisor_share = $9, platform_share = $10
 		WHERE id = $1 AND ended_at IS NULL`,
 		cdr.Call, cdr.EndedBy, cdr.Disposition, cdr.Cause, cdr.Ring.Milliseconds(), talk.Milliseconds(),
-		held, charge, shares.Advisor, shares.Platform)
+		held, charge, shares.Advisor, shares.Platform); err != nil || talk == 0 {
+		return err
+	}
+	return endTalkedLoan(ctx, tx, cdr.Call)
 }
 
 // lockCall locks a call's row, made here if the call never opened, and reads its

@@ -8,10 +8,13 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/big"
 	"regexp"
+
+	"parley/ivr"
 )
 
 // vault keeps secrets out of the tables. Each purpose has a key of its own,
@@ -20,6 +23,7 @@ type vault struct {
 	seals   cipher.AEAD
 	numbers []byte // to find a number without reading it
 	codes   []byte // PINs and verification codes
+	pins    []byte // from which PINs are made
 	chain   []byte // the audit log
 	proof   []byte // that two vaults have the same key; says nothing of it
 }
@@ -43,7 +47,7 @@ func newVault(key []byte) (*vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &vault{seals, derive("numbers"), derive("codes"), derive("audit log"), derive("proof")}, nil
+	return &vault{seals, derive("numbers"), derive("codes"), derive("PINs"), derive("audit log"), derive("proof")}, nil
 }
 
 // seal encrypts text for one row; no other row opens it.
@@ -72,6 +76,13 @@ func (v *vault) numberHash(kind, number string) []byte { return mac(v.numbers, k
 // codes differ and no table of all the million hashes serves two rows.
 func (v *vault) codeHash(row, code string) []byte { return mac(v.codes, row, code) }
 
+// pin makes a loan's PIN: derived, not drawn, so that its client can be shown it again
+// though it is kept nowhere. A million divides 2^64 so nearly that no PIN is likelier
+// than another.
+func (v *vault) pin(loan ivr.LoanID) string {
+	return fmt.Sprintf("%06d", binary.BigEndian.Uint64(mac(v.pins, string(loan)))%1_000_000)
+}
+
 func mac(key []byte, parts ...string) []byte {
 	h := hmac.New(sha256.New, key)
 	for _, p := range parts {
@@ -80,7 +91,7 @@ func mac(key []byte, parts ...string) []byte {
 	return h.Sum(nil)
 }
 
-// sixDigits makes a PIN or a code, each of the million as likely.
+// sixDigits makes a code, each of the million as likely.
 func sixDigits() string {
 	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
 	if err != nil {

@@ -98,7 +98,7 @@ func (l *leg) departure(cause ivr.Cause, at time.Time) *ivr.Departure {
 		cause = ivr.NormalClearing
 	}
 	d := &ivr.Departure{Leg: l.id, Cause: cause, At: at, Lost: lost(cause) && !l.hungUp}
-	if d.Lost && cause == ivr.Unavailable && l.request == byAsterisk {
+	if d.Lost && cause == ivr.Unavailable && l.request != byBye {
 		// Asterisk heard nothing for RTPTimeout. A party that says so itself, in the
 		// BYE's Reason header, does not get that time for nothing.
 		d.At = at.Add(-l.s.cfg.RTPTimeout)

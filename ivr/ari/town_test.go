@@ -50,7 +50,7 @@ var started bool
 // The prompts of these tests are tones, told apart by their pitch.
 var tones = map[string]float64{"low": low, "high": high}
 
-const promptLength = 4 * time.Second
+const promptLength = 2 * time.Second
 
 func writeTone(file string, hz float64, length time.Duration) error {
 	const rate = 8000
