@@ -22,13 +22,18 @@ const (
 	endpointsEvery = 10 * time.Second
 )
 
-// pushEndpoints makes an endpoint in Asterisk for every line that is a SIP phone,
-// at the start and whenever one is added. Asterisk keeps them, but what it should
-// have is derived from the database alone.
+// pushEndpoints makes an endpoint in Asterisk for every line that is a SIP phone:
+// at the start, when one is added, and all again on every new connection, since an
+// Asterisk that was killed may have lost the last ones. What it should have is
+// derived from the database alone.
 func pushEndpoints(ctx context.Context, asterisk *ari.Switch, s *store.Store, key []byte, log *slog.Logger) {
 	notices := s.Listen(ctx, topicLines)
-	pushed := map[ivr.LineID]bool{}
+	pushed, epoch := map[ivr.LineID]bool{}, asterisk.Epoch()
 	for {
+		if now := asterisk.Epoch(); now != epoch {
+			clear(pushed)
+			epoch = now
+		}
 		lines, err := s.Lines(ctx, "")
 		if err != nil && ctx.Err() == nil {
 			log.Warn("new SIP phones cannot register yet", "err", err)
