@@ -51,8 +51,10 @@ type Call struct {
 	Loan  Loan // zero until identified
 	Line  LineID
 	Terms dialplan.Terms
-	Held  money.Amount
+	Held  money.Amount // by all of the call's holds
 	Ring  time.Duration
+
+	holds int // how many there are
 
 	segments []Segment // that are over
 	ended    *Departure

@@ -134,6 +134,9 @@ func (s *scene) set(t *testing.T, text string) {
 		}[w[1]]
 	case "code":
 		s.town.CodeErr = ivr.ErrChallengeOver
+	case "deposit":
+		amount := money.Amount(number(1))
+		time.AfterFunc(duration(3), func() { s.town.Deposit(amount) })
 	case "close-fails":
 		s.town.CloseErrs = number(1)
 	case "program":

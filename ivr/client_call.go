@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -17,17 +16,6 @@ const (
 	// A leg that this program no longer watches is cut by the switch itself. Until
 	// the two are joined, no step takes longer than this.
 	setUpMost = 5 * time.Minute
-
-	// Should the program be dead when a talk's time is over, the switch itself cuts
-	// the client's leg this long after, and the advisor's later: the two never
-	// race, and the record shows which one it was.
-	cutGrace        = 200 * time.Millisecond
-	advisorCutGrace = 2 * time.Second
-
-	// A program that lives to see the end come this near gives itself more, so that
-	// it is not cut short in its last words.
-	lastStretch = time.Second
-	livingGrace = 1500 * time.Millisecond
 )
 
 // clientCall connects a client to the advisor for whom they were lent the number,
@@ -90,6 +78,7 @@ func (s *Service) hold(ctx context.Context, call *Call) error {
 	}
 	call.Terms, call.Line = opening.Terms, opening.Line
 	call.Held, err = s.Ledger.Hold(ctx, opening)
+	call.holds = 1
 	var poor *NoFunds
 	if errors.As(err, &poor) {
 		if playErr := call.Client.Play(ctx, call.language(), sayMissing(call.Terms, poor)...); playErr != nil {
@@ -214,97 +203,4 @@ func (s *Service) join(ctx context.Context, call *Call) (Talk, error) {
 	}
 	s.cutClientAfter(ctx, call, talk.JoinedAt().Add(longest), cutGrace)
 	return talk, nil
-}
-
-// cutClientAfter sets the switch's own timer on the client's leg, for the end of a
-// talk and some grace.
-func (s *Service) cutClientAfter(ctx context.Context, call *Call, deadline time.Time, grace time.Duration) {
-	if err := call.Client.CutAfter(ctx, max(0, time.Until(deadline))+grace); err != nil && ctx.Err() == nil {
-		s.Log.Warn("only the advisor's leg will be cut if this program dies", "call", call.ID, "err", err)
-	}
-}
-
-// errWake is the cause that wakes the meter before a talk's end.
-var errWake = errors.New("the end of the talk comes nearer")
-
-// meter watches a talk until someone leaves or its time is over, warns the client
-// on the way, and adds the talk to the call's segments.
-func (s *Service) meter(ctx context.Context, call *Call, t *talking) error {
-	longest, byMoney := call.Terms.Talk(call.Held)
-	left := longest - talkTime(call.segments)
-	deadline, over := t.began.Add(left), ErrTimeLimit
-	if byMoney {
-		over = ErrFundsSpent
-	}
-	ctx, cancel := context.WithDeadlineCause(ctx, deadline, over)
-	defer cancel()
-
-	call.setTalking(t)
-	defer call.setTalking(nil)
-	go s.prove(ctx, []Proof{call.proof()}) // money and deadline do not wait for it
-
-	until, err := s.waitAndWarn(ctx, call, t, deadline)
-	if errors.Is(err, ErrShutdown) {
-		return ErrHandedOver
-	}
-	if err == nil || errors.Is(err, ErrHungUp) || errors.Is(err, ErrLost) {
-		err = nil // who leaves after talking has had their talk
-		if call.ended = firstToLeave(call.Client, call.Advisor); call.ended != nil && call.ended.At.Before(until) {
-			until = call.ended.At
-		}
-		if call.ended != nil && call.ended.Cause == 0 && !until.Before(deadline) {
-			call.ended, err = nil, over // the switch's own timer came first
-		}
-	}
-	call.segments = append(call.segments, Segment{
-		JoinedAt: t.began,
-		Talk:     max(0, min(until.Sub(t.began), left)),
-	})
-	return err
-}
-
-// waitAndWarn waits for the talk's end, and tells the client alone at each of the
-// plan's warnings how much time is left.
-func (s *Service) waitAndWarn(ctx context.Context, call *Call, t *talking, deadline time.Time) (until time.Time, err error) {
-	for _, before := range append(slices.Clone(call.Terms.Warnings), lastStretch) {
-		at := deadline.Add(-before)
-		if !at.After(time.Now()) {
-			continue
-		}
-		wake, cancel := context.WithDeadlineCause(ctx, at, errWake)
-		until, err = t.Wait(wake)
-		cancel()
-		if !errors.Is(err, errWake) {
-			return until, err
-		}
-		if before == lastStretch {
-			s.cutClientAfter(ctx, call, deadline, livingGrace)
-			continue
-		}
-		if err := call.Client.Whisper(ctx, call.language(), sayLeft(before)...); err != nil {
-			s.Log.Warn("warning not heard", "call", call.ID, "left", before, "err", err)
-		}
-	}
-	return t.Wait(ctx)
-}
-
-// leavingTakes is how long after the end of a talk the news may come of whose leg
-// ended, and why.
-const leavingTakes = time.Second
-
-// firstToLeave is the departure that ended a talk, or nil where none is known.
-func firstToLeave(a, b Leg) *Departure {
-	select {
-	case <-a.Context().Done():
-	case <-b.Context().Done():
-	case <-time.After(leavingTakes):
-	}
-	var first *Departure
-	for _, leg := range []Leg{a, b} {
-		var d *Departure
-		if errors.As(context.Cause(leg.Context()), &d) && (first == nil || d.At.Before(first.At)) {
-			first = d
-		}
-	}
-	return first
 }

@@ -171,6 +171,11 @@ type Ledger interface {
 	// WouldHold answers as Hold would, and writes nothing.
 	WouldHold(ctx context.Context, o Opening) (held money.Amount, err error)
 
+	// Extend sets aside more for an open call, from least to most. number counts the
+	// call's holds, from 2, and the same again is the same hold. It returns
+	// [*NoFunds] where less than least is available.
+	Extend(ctx context.Context, call CallID, number int, least, most money.Amount) (held money.Amount, err error)
+
 	// Prove records for how long the latest segment of each call has certainly
 	// lasted; the first proof of a segment records that it began. Proofs only
 	// grow, and those of calls that are closed are passed over.
@@ -217,7 +222,8 @@ type Segment struct {
 // OpenCall is a call whose program died before it was closed.
 type OpenCall struct {
 	Opening
-	Held     money.Amount
+	Held     money.Amount  // by all of the call's holds
+	Holds    int           // how many there are
 	Segments []Segment     // their talk is what has been proved of it
 	Since    time.Duration // by the database's clock, since the last segment was joined
 }

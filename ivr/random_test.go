@@ -46,6 +46,9 @@ func randomScene(r *rand.Rand) (setup string) {
 	if sometimes(12) {
 		say("ledger %s", pick(r, "down", "client-busy", "advisor-busy", "all-busy"))
 	}
+	if sometimes(3) {
+		say("deposit %d after %s", 1+r.IntN(900), at(600))
+	}
 	if sometimes(6) {
 		say("close-fails %d", 1+r.IntN(4))
 	}

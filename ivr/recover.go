@@ -58,8 +58,7 @@ func (s *Service) adopt(ctx context.Context, call *Call, o OpenCall, left Surviv
 	} else { // it died between joining them and writing so; nobody can prove since when
 		t.number, t.began = 1, time.Now()
 	}
-	longest, _ := call.Terms.Talk(call.Held)
-	deadline := t.began.Add(longest - talkTime(call.segments))
+	_, deadline, _ := call.allowed(t)
 	s.Log.Info("talk adopted", "call", call.ID, "left", time.Until(deadline).Round(time.Second))
 	s.cutClientAfter(ctx, call, deadline, cutGrace)
 	return s.meter(ctx, call, t)
@@ -82,7 +81,7 @@ func (s *Service) closeOrphan(o OpenCall) {
 func (o OpenCall) call() *Call {
 	c := &Call{
 		ID: o.Call, Kind: ClientCall, DID: o.DID, ANI: o.ANI, StartedAt: o.StartedAt,
-		Line: o.Line, Terms: o.Terms, Held: o.Held,
+		Line: o.Line, Terms: o.Terms, Held: o.Held, holds: o.Holds,
 	}
 	c.Plan.Version, c.Plan.Language = o.Plan, o.Terms.Language
 	c.Loan.ID, c.Loan.Client, c.Loan.Advisor = o.Loan, o.Client, o.Advisor

@@ -253,11 +253,13 @@ func (s *Store) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error) 
 			Least   money.Amount
 			Most    money.Amount
 			OnHold  money.Amount `db:"on_hold"`
-			SinceUS int64        `db:"since_us"`
+			Holds   int
+			SinceUS int64 `db:"since_us"`
 		}
 		if err := s.db.SelectContext(ctx, &rows, selectCalls+`,
 				h.least, h.most,
 				(SELECT sum(amount) FROM holds WHERE call = c.id)::bigint AS on_hold,
+				(SELECT max(number) FROM holds WHERE call = c.id) AS holds,
 				coalesce((SELECT extract(epoch FROM clock_timestamp() - joined_at) * 1000000
 					FROM segments WHERE call = c.id ORDER BY number DESC LIMIT 1), 0)::bigint AS since_us
 			FROM calls c JOIN holds h ON h.call = c.id AND h.number = 1
@@ -279,7 +281,7 @@ func (s *Store) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error) 
 					Call: c.ID, Loan: c.Loan, DID: c.DID, ANI: c.ANI, Client: c.Client, Advisor: c.Advisor, Line: c.Line,
 					Plan: c.Plan, Terms: terms, StartedAt: c.StartedAt, Least: r.Least, Most: r.Most,
 				},
-				Held: r.OnHold, Segments: c.Segments, Since: time.Duration(r.SinceUS) * time.Microsecond,
+				Held: r.OnHold, Holds: r.Holds, Segments: c.Segments, Since: time.Duration(r.SinceUS) * time.Microsecond,
 			}
 		}
 		return nil

@@ -9,6 +9,7 @@ import (
 // event is what we read of any event of Asterisk; what else it says passes by.
 type event struct {
 	Type      string
+	Name      string `json:"eventname"` // of an event of our own
 	Timestamp string // by Asterisk's clock; used to know an event that came twice
 	Args      []string
 	Digit     string
@@ -43,7 +44,7 @@ type bridge struct {
 // are two thirds of all.
 var wanted = []string{
 	"StasisStart", "StasisEnd", "ChannelHangupRequest", "ChannelDestroyed", "ChannelDtmfReceived",
-	"ChannelEnteredBridge", "ChannelLeftBridge", "PlaybackFinished", "ApplicationReplaced",
+	"ChannelEnteredBridge", "ChannelLeftBridge", "PlaybackFinished", "ChannelUserevent", "ApplicationReplaced",
 }
 
 // decode reads an event. A field of another type than expected is passed over,

@@ -31,7 +31,9 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 		line += " " + string(text)
 	}
 	f.mu.Lock()
-	f.commands = append(f.commands, line)
+	if !strings.HasPrefix(path, "/events/user/") && !strings.HasPrefix(path, "/asterisk/variable") {
+		f.commands = append(f.commands, line)
+	}
 	f.change()
 	answer := f.answer
 	f.mu.Unlock()
@@ -48,11 +50,22 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 	parts := append(strings.Split(strings.Trim(path, "/"), "/"), "", "", "")
 	switch parts[0] {
 	case "asterisk":
-		if parts[1] == "info" {
+		switch {
+		case parts[1] == "variable" && r.Method == "POST":
+			f.owner = r.URL.Query().Get("value")
+			w.WriteHeader(204)
+		case parts[1] == "variable":
+			reply(w, j{"value": f.owner})
+		case parts[1] == "info":
 			reply(w, j{"system": j{"version": f.version, "entity_id": "x"}, "status": j{"startup_time": f.startup}})
-		} else {
+		default:
 			reply(w, []j{})
 		}
+	case "events":
+		if !f.deaf {
+			f.write(j{"type": "ChannelUserevent", "eventname": parts[2], "userevent": j{}})
+		}
+		w.WriteHeader(204)
 	case "applications":
 		if id, is := strings.CutPrefix(r.URL.Query().Get("eventSource"), "channel:"); is && f.channels[id] == nil {
 			refuse(w, 422, "Event source does not exist")

@@ -27,8 +27,8 @@ import (
 // happen soon.
 var quick = timing{
 	dial:    2 * time.Second,
-	ping:    20 * time.Millisecond,
-	pong:    300 * time.Millisecond,
+	beat:    20 * time.Millisecond,
+	back:    300 * time.Millisecond,
 	backoff: 5 * time.Millisecond,
 	longest: 50 * time.Millisecond,
 	settle:  100 * time.Millisecond,
@@ -57,6 +57,7 @@ type fake struct {
 	sockets  int
 	startup  string
 	version  string
+	owner    string
 
 	// answer, when set, may answer a command instead of the fake: it returns the
 	// status, or 0 to let the fake do it.
@@ -67,6 +68,8 @@ type fake struct {
 	twice bool
 	// failLists answers 500 to that many GET /channels.
 	failLists int
+	// deaf loses beats.
+	deaf bool
 	// mute plays prompts without reporting their end.
 	mute bool
 }

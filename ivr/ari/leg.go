@@ -101,7 +101,7 @@ func (l *leg) departure(cause ivr.Cause, at time.Time) *ivr.Departure {
 	if d.Lost && cause == ivr.Unavailable && l.request != byBye {
 		// Asterisk heard nothing for RTPTimeout. A party that says so itself, in the
 		// BYE's Reason header, does not get that time for nothing.
-		d.At = at.Add(-l.s.cfg.RTPTimeout)
+		d.At = l.s.certain(at.Add(-l.s.cfg.RTPTimeout))
 	}
 	return d
 }

@@ -26,7 +26,7 @@ func (s *Switch) resync(ctx context.Context, epoch uint64) error {
 	if err := s.inspect(ctx); err != nil {
 		return err
 	}
-	legs, talks := s.certain()
+	legs, talks := s.known()
 	var channels []channel
 	if err := s.client.do(ctx, command{method: "GET", path: path("channels")}, &channels); err != nil {
 		return err
@@ -35,13 +35,17 @@ func (s *Switch) resync(ctx context.Context, epoch uint64) error {
 	if err := s.client.do(ctx, command{method: "GET", path: path("bridges")}, &bridges); err != nil {
 		return err
 	}
+	if err := s.sendBeat(ctx); err != nil { // with it come the events that are older than the lists
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ctx.Err() != nil {
 		return context.Cause(ctx) // closed: the events have been let go
 	}
 	s.compare(channels, bridges, legs, talks)
-	s.seen, s.live = time.Now(), true
+	s.gapFrom, s.gapTo = s.seen, time.Now()
+	s.seen, s.live = s.gapTo, true
 	s.log.Info("events connection is up", "epoch", epoch, "legs", len(s.legs), "talks", len(s.talks))
 	if !s.opened {
 		s.opened = true
@@ -104,9 +108,9 @@ func recent(version string) bool {
 	return slices.Compare(v[:], []int{22, 10, 1}) >= 0
 }
 
-// certain is what Asterisk has, as far as we know before we list. What we have only
+// known is what Asterisk has, as far as we know before we list. What we have only
 // just asked for may be missing from a list and yet come.
-func (s *Switch) certain() (legs []*leg, talks []*talk) {
+func (s *Switch) known() (legs []*leg, talks []*talk) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.legs {

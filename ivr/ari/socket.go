@@ -21,8 +21,8 @@ var ErrReplaced = errors.New("ari: another process has taken over the applicatio
 // timing is how long the events connection may take for what. Tests take less.
 type timing struct {
 	dial    time.Duration
-	ping    time.Duration // between pings
-	pong    time.Duration // after which a silent connection is dead
+	beat    time.Duration // between beats
+	back    time.Duration // for a beat to come back, or the connection is dead
 	backoff time.Duration // first pause before connecting again, and
 	longest time.Duration // the longest
 	settle  time.Duration // for an event that another one announces
@@ -31,8 +31,8 @@ type timing struct {
 
 var usual = timing{
 	dial:    5 * time.Second,
-	ping:    2 * time.Second,
-	pong:    5 * time.Second,
+	beat:    2 * time.Second,
+	back:    5 * time.Second,
 	backoff: 100 * time.Millisecond,
 	longest: 5 * time.Second,
 	settle:  2 * time.Second,
@@ -73,29 +73,29 @@ func (s *Switch) stayConnected() {
 // nobody, since Asterisk closes the connection of a slow reader.
 func (s *Switch) listen() error {
 	ctx, cancel := context.WithCancelCause(s.ctx)
+	defer cancel(nil)
+	if err := s.own(ctx); err != nil {
+		return err
+	}
 	conn, err := s.dialEvents(ctx)
 	if err != nil {
-		cancel(nil)
 		return err
 	}
 	epoch := s.beginEpoch()
 	defer s.endEpoch()
-	helpers := make(chan struct{}, 2)
+	helper := make(chan struct{})
 	go func() {
-		cancel(s.keepAlive(ctx, conn))
-		helpers <- struct{}{}
-	}()
-	go func() {
-		if err := s.resync(ctx, epoch); err != nil {
-			cancel(err)
+		defer close(helper)
+		err := s.resync(ctx, epoch)
+		if err == nil {
+			err = s.keepAlive(ctx)
 		}
-		helpers <- struct{}{}
+		cancel(err)
 	}()
 	defer func() {
 		cancel(nil)
 		conn.CloseNow()
-		<-helpers
-		<-helpers
+		<-helper
 	}()
 
 	var text bytes.Buffer
@@ -114,8 +114,9 @@ func (s *Switch) listen() error {
 			continue
 		}
 		if ev.Type == "ApplicationReplaced" {
-			s.end(ErrReplaced)
-			return ErrReplaced
+			// By another process; or by an attempt of ours to connect that we gave
+			// up, and that Asterisk took when it could. The owner's name tells.
+			return errors.New("ari: another connection has taken over the application")
 		}
 		s.receive(ev)
 	}
@@ -141,10 +142,34 @@ func (s *Switch) dialEvents(ctx context.Context) (*websocket.Conn, error) {
 	return conn, nil
 }
 
-// keepAlive pings until nothing comes back. A connection whose other end is
-// frozen or unplugged looks open for hours.
-func (s *Switch) keepAlive(ctx context.Context, conn *websocket.Conn) error {
-	every := time.NewTicker(s.t.ping)
+// own makes sure that the application is ours before we connect to it. Who connects
+// for the first time takes it; who comes back finds out whether another process
+// has taken it meanwhile, and then leaves it alone.
+//
+// It also finds out whether Asterisk answers at all. A frozen one keeps every
+// attempt to connect, and when it wakes, each would throw out the one before.
+func (s *Switch) own(ctx context.Context) error {
+	owner := url.Values{"variable": {s.cfg.App + "_owner"}}
+	if s.Epoch() > 0 {
+		var is struct{ Value string }
+		err := s.client.do(ctx, command{method: "GET", path: path("asterisk", "variable"), query: owner}, &is)
+		if err != nil || is.Value == s.name {
+			return err
+		}
+		if is.Value != "" { // Asterisk forgets it when it restarts
+			s.end(ErrReplaced)
+			return ErrReplaced
+		}
+	}
+	owner.Set("value", s.name)
+	return s.client.do(ctx, command{method: "POST", path: path("asterisk", "variable"), query: owner}, nil)
+}
+
+// keepAlive sends beats until one does not come back. A connection whose other end
+// is frozen or unplugged looks open for hours; one that Asterisk no longer sends
+// events to, for ever.
+func (s *Switch) keepAlive(ctx context.Context) error {
+	every := time.NewTicker(s.t.beat)
 	defer every.Stop()
 	for {
 		select {
@@ -152,14 +177,39 @@ func (s *Switch) keepAlive(ctx context.Context, conn *websocket.Conn) error {
 			return nil
 		case <-every.C:
 		}
-		pong, cancel := context.WithTimeout(ctx, s.t.pong)
-		err := conn.Ping(pong)
-		cancel()
-		if err != nil {
-			return fmt.Errorf("ari: events connection is silent: %w", err)
+		if err := s.sendBeat(ctx); err != nil {
+			return err
 		}
-		s.contact(time.Now())
 	}
+}
+
+// sendBeat sends an event of our own through Asterisk, and waits for it to come
+// back. Then all has come that Asterisk had to tell before, since it tells in order.
+func (s *Switch) sendBeat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.t.back)
+	defer cancel()
+	beat := &beat{name: newName("beat-"), back: make(chan struct{})}
+	s.mu.Lock()
+	s.beat = beat
+	s.mu.Unlock()
+	err := s.client.do(ctx, command{
+		method: "POST", path: path("events", "user", beat.name), query: url.Values{"application": {s.cfg.App}},
+	}, nil)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-beat.back:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("ari: no events come: %w", context.Cause(ctx))
+	}
+}
+
+// beat is an event of our own under way.
+type beat struct {
+	name string
+	back chan struct{} // closed when it has come back
 }
 
 // beginEpoch is called when a connection is up: events are kept back until what is up has been listed.
@@ -193,28 +243,39 @@ func (s *Switch) release() {
 func (s *Switch) receive(ev event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.listing {
+	if ev.Type == "ChannelUserevent" {
+		if s.beat != nil && s.beat.name == ev.Name {
+			close(s.beat.back)
+			s.beat = nil
+		}
+	} else if s.listing {
 		s.kept = append(s.kept, ev)
-		return
+	} else {
+		s.apply(ev)
 	}
-	s.seen = ev.at
-	s.apply(ev)
-}
-
-// contact notes that Asterisk was there.
-func (s *Switch) contact(at time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.live {
-		s.seen = at
+		s.seen = ev.at
 	}
 }
 
 // seenAt is the last moment of which Asterisk would have told us, had anyone
 // left. s.mu is held.
 func (s *Switch) seenAt() time.Time {
-	if now := time.Now(); s.live && now.Sub(s.seen) < s.t.ping+s.t.ping/2 {
+	if now := time.Now(); s.live && now.Sub(s.seen) < s.t.beat+s.t.beat/2 {
 		return now
 	}
 	return s.seen
+}
+
+// certain brings a moment back to one at which we heard of everyone who left: of a
+// gap between connections nothing is certain. s.mu is held.
+func (s *Switch) certain(at time.Time) time.Time {
+	from, to := s.seen, time.Now()
+	if s.live {
+		from, to = s.gapFrom, s.gapTo
+	}
+	if !from.IsZero() && at.After(from) && at.Before(to) {
+		return from
+	}
+	return at
 }

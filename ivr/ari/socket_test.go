@@ -63,7 +63,7 @@ func TestOpeningEndsWithItsContext(t *testing.T) {
 func TestManyEventsAreNeitherLostNorDelayed(t *testing.T) {
 	f := newFake(t)
 	slow := quick
-	slow.pong = soon // 10,000 events may hold a pong up where the machine is busy
+	slow.back = soon // 10,000 events may hold a beat up where the machine is busy
 	s := f.openAs(slow)
 	stuck := make(chan struct{})
 	defer close(stuck)
@@ -166,6 +166,75 @@ func TestAReplacedProcessTouchesNothingMore(t *testing.T) {
 	}
 	if !other.Connected() || other.Epoch() != 1 {
 		t.Error("the other process was replaced again")
+	}
+}
+
+// A frozen Asterisk keeps the attempts to connect that were given up.
+func TestAnAttemptOfOurOwnIsNoOtherProcess(t *testing.T) {
+	f := newFake(t)
+	s := f.open()
+	f.emit(j{"type": "ApplicationReplaced", "application": "parley"})
+	if !eventually(func() bool { return s.Epoch() == 2 && s.Connected() }) || s.Err() != nil {
+		t.Errorf("%v", s.Err())
+	}
+}
+
+func TestAProcessReplacedInAGapStaysAway(t *testing.T) {
+	f := newFake(t)
+	s := f.open()
+	f.with(func() { f.owner = "process-other" })
+	f.cut()
+	if next(t, s.Done()); s.Err() != ErrReplaced {
+		t.Errorf("%v", s.Err())
+	}
+	if n := len(f.sent("GET /events")); n != 1 {
+		t.Errorf("connected %d times", n)
+	}
+}
+
+func TestARestartedAsteriskHasNoOwner(t *testing.T) {
+	f := newFake(t)
+	s := f.open()
+	f.with(func() { f.owner = "" })
+	f.cut()
+	if !eventually(func() bool { return s.Epoch() == 2 && s.Connected() }) || f.owner != s.name {
+		t.Errorf("%v", s.Err())
+	}
+}
+
+func TestAConnectionWithoutEventsIsDead(t *testing.T) {
+	f := newFake(t)
+	s := f.open()
+	f.with(func() { f.deaf = true })
+	if !eventually(func() bool { return !s.Connected() }) {
+		t.Fatal("still connected")
+	}
+	f.with(func() { f.deaf = false })
+	if !eventually(func() bool { return s.Connected() }) || s.Epoch() < 2 {
+		t.Error("not connected again")
+	}
+}
+
+func TestNobodyConnectsToAnAsteriskThatDoesNotAnswer(t *testing.T) {
+	f := newFake(t)
+	s := f.open()
+	awake := make(chan struct{})
+	asked := make(chan struct{}, 1000)
+	f.with(func() {
+		f.answer = func(_, path string, w http.ResponseWriter) int {
+			asked <- struct{}{}
+			<-awake
+			return 0
+		}
+	})
+	f.cut()
+	next(t, asked)
+	if n := len(f.sent("GET /events")); n != 1 {
+		t.Errorf("connected %d times", n)
+	}
+	close(awake)
+	if !eventually(func() bool { return s.Epoch() == 2 && s.Connected() }) {
+		t.Error("not connected again")
 	}
 }
 

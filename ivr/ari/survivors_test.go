@@ -63,6 +63,35 @@ func TestATalkWithoutItsBridgeEndedWhenLastSeen(t *testing.T) {
 	}
 }
 
+// An Asterisk that was frozen finds, when it wakes, that it has heard nothing for long.
+func TestNothingIsCertainOfAGap(t *testing.T) {
+	f, s, client, _, talk := talking(t)
+	s.cfg.RTPTimeout = time.Millisecond
+	joined := talk.JoinedAt()
+	if !eventually(func() bool { return time.Since(joined) > 10*time.Millisecond }) {
+		t.Fatal()
+	}
+	cut := gap(f, s, func() {})
+	f.destroy("pbx-1", 44, 0)
+	d := departure(t, client)
+	if s.mu.Lock(); !d.At.After(s.gapTo) {
+		t.Errorf("left %v before the gap's end", s.gapTo.Sub(d.At))
+	}
+	s.mu.Unlock()
+	_ = until(t, talk)
+
+	f, s, client, _, talk = talking(t)
+	s.cfg.RTPTimeout = 20 * time.Millisecond
+	cut = gap(f, s, func() { time.Sleep(100 * time.Millisecond) })
+	f.destroy("pbx-1", 44, 0)
+	if d := departure(t, client); d.At.After(cut) {
+		t.Errorf("left %v after the cut", d.At.Sub(cut))
+	}
+	if end := until(t, talk); end.After(cut) {
+		t.Errorf("the talk ended %v after the cut", end.Sub(cut))
+	}
+}
+
 func TestATalkOutlivesAGap(t *testing.T) {
 	f, s, client, advisor, talk := talking(t)
 	gap(f, s, func() {})

@@ -56,6 +56,7 @@ var ErrClosed = errors.New("ari: the switch is closed")
 // Switch is Asterisk, as package ivr wants it.
 type Switch struct {
 	client *client
+	name   string // of this process, among those that want the application
 	cfg    Config
 	log    *slog.Logger
 	t      timing
@@ -80,6 +81,9 @@ type Switch struct {
 	listing   bool      // events are kept back
 	kept      []event   // meanwhile
 	seen      time.Time // last contact with Asterisk while live
+	gapFrom   time.Time // the last gap between two connections: from the last contact
+	gapTo     time.Time // until it was known what was up
+	beat      *beat     // the last that was sent, until it has come back
 	broken    error     // why the last connection ended
 	startup   string    // when Asterisk says it was started
 	opened    bool      // ready is closed
@@ -100,7 +104,7 @@ func open(ctx context.Context, cfg Config, t timing) (*Switch, error) {
 	cfg.Fallback = cmp.Or(cfg.Fallback, "noapp,s,1")
 	s := &Switch{
 		client: newClient(cfg.URL, cfg.User, cfg.Password),
-		cfg:    cfg, log: cmp.Or(cfg.Log, slog.Default()), t: t,
+		name:   newName("process-"), cfg: cfg, log: cmp.Or(cfg.Log, slog.Default()), t: t,
 		ready: make(chan struct{}), ended: make(chan struct{}),
 		legs: map[string]*leg{}, talks: map[string]*talk{}, playbacks: map[string]*playback{},
 	}

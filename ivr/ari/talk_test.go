@@ -243,7 +243,7 @@ func TestATalkIsSeenWhileAsteriskIsThere(t *testing.T) {
 	frozen := time.Now()
 	f.await("it is given up", func() bool { return f.sockets > 2 })
 	at := talk.SeenAt()
-	if at.After(frozen.Add(2 * quick.ping)) {
+	if at.After(frozen.Add(2 * quick.beat)) {
 		t.Errorf("seen %v after Asterisk froze", at.Sub(frozen))
 	}
 	if s.Connected() {

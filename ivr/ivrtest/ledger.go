@@ -13,6 +13,7 @@ import (
 type record struct {
 	ivr.Opening
 	held     money.Amount
+	holds    int
 	segments []ivr.Segment
 	since    time.Time // the last segment was joined
 }
@@ -25,7 +26,7 @@ func (p *Program) Hold(ctx context.Context, o ivr.Opening) (money.Amount, error)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.calls[o.Call] = &record{Opening: o, held: held}
+	p.calls[o.Call] = &record{Opening: o, held: held, holds: 1}
 	p.held += held
 	p.Opened = true
 	p.note("%v held", held)
@@ -47,6 +48,37 @@ func (p *Program) WouldHold(ctx context.Context, o ivr.Opening) (money.Amount, e
 		return 0, &ivr.NoFunds{Available: available, Missing: o.Least - available, Predetermined: o.Terms.Predetermined}
 	}
 	return min(available, o.Most), nil
+}
+
+// Extend implements [ivr.Ledger].
+func (p *Program) Extend(ctx context.Context, id ivr.CallID, number int, least, most money.Amount) (money.Amount, error) {
+	if err := firstOf(p.sleep(ctx, ledgerLatency), p.LedgerErr); err != nil {
+		return 0, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	call := p.calls[id]
+	if call == nil || number != call.holds+1 {
+		return 0, ivr.ErrConflict
+	}
+	available := p.Balance - p.held
+	if available < least {
+		return 0, &ivr.NoFunds{Available: available, Missing: least - available}
+	}
+	more := min(available, most)
+	call.holds++
+	call.held += more
+	p.held += more
+	p.note("%v more held", more)
+	return more, nil
+}
+
+// Deposit is money that the client adds.
+func (t *Town) Deposit(amount money.Amount) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Balance += amount
+	t.note("%s adds %v", t.Client.Name, amount)
 }
 
 // Prove implements [ivr.Ledger].
@@ -111,7 +143,7 @@ func (p *Program) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error
 	defer p.mu.Unlock()
 	for _, call := range p.calls {
 		open = append(open, ivr.OpenCall{
-			Opening: call.Opening, Held: call.held,
+			Opening: call.Opening, Held: call.held, Holds: call.holds,
 			Segments: append([]ivr.Segment(nil), call.segments...), Since: time.Since(call.since),
 		})
 	}

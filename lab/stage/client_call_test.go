@@ -380,3 +380,21 @@ func TestNoFullTelephoneNumberIsLogged(t *testing.T) {
 		s.Errorf("the log has a full telephone number")
 	}
 }
+
+// Money that the client adds while they talk moves the talk's end, also the one that
+// Asterisk itself would make.
+func TestMoneyAddedInTheTalkLengthensIt(t *testing.T) {
+	s := newScene(t, 90) // nine seconds
+	client, advisor := s.talk()
+	began := s.began(client)
+	_, err := s.stage.Parley(s.ctx, "client", "deposit", s.client.ID, "80", "--payment", "more-"+s.client.ID)
+	s.must(err)
+	s.cutOff(client, advisor, began, 17*time.Second)
+	s.hears(client, "money-spent")
+	call := s.recorded("money spent")
+	if call.Charge != 170 {
+		s.Errorf("charged %d for %v", call.Charge, call.Talk())
+	}
+	s.balance(0)
+	s.audit()
+}

@@ -1,0 +1,168 @@
+package ivr
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// Should the program be dead when a talk's time is over, the switch itself cuts
+	// the client's leg this long after, and the advisor's later: the two never
+	// race, and the record shows which one it was.
+	cutGrace        = 200 * time.Millisecond
+	advisorCutGrace = 2 * time.Second
+
+	// A program that lives to see the end come this near gives itself more, so that
+	// it is not cut short in its last words.
+	lastStretch = time.Second
+	livingGrace = 1500 * time.Millisecond
+
+	// extendMost bounds the question for more money; it also takes no more than
+	// half of the time that is left.
+	extendMost = 2 * time.Second
+)
+
+// meter watches a talk until someone leaves or its time is over, warns the client
+// on the way, and adds the talk to the call's segments.
+func (s *Service) meter(ctx context.Context, call *Call, t *talking) error {
+	call.setTalking(t)
+	defer call.setTalking(nil)
+	go s.prove(ctx, []Proof{call.proof()}) // money and deadline do not wait for it
+
+	until, err := s.watch(ctx, call, t)
+	if errors.Is(err, ErrShutdown) {
+		return ErrHandedOver
+	}
+	left, deadline, over := call.allowed(t)
+	if err == nil || errors.Is(err, ErrHungUp) || errors.Is(err, ErrLost) {
+		err = nil // who leaves after talking has had their talk
+		if call.ended = firstToLeave(call.Client, call.Advisor); call.ended != nil && call.ended.At.Before(until) {
+			until = call.ended.At
+		}
+		if call.ended != nil && call.ended.Cause == 0 && !until.Before(deadline) {
+			call.ended, err = nil, over // the switch's own timer came first
+		}
+	}
+	call.segments = append(call.segments, Segment{
+		JoinedAt: t.began,
+		Talk:     max(0, min(until.Sub(t.began), left)),
+	})
+	return err
+}
+
+// allowed is how long this segment of talk may be, when that is over, and what will
+// have ended it.
+func (c *Call) allowed(t *talking) (left time.Duration, deadline time.Time, over error) {
+	longest, byMoney := c.Terms.Talk(c.Held)
+	if over = ErrTimeLimit; byMoney {
+		over = ErrFundsSpent
+	}
+	left = longest - talkTime(c.segments)
+	return left, t.began.Add(left), over
+}
+
+// errWake is the cause that wakes the meter before a talk's end.
+var errWake = errors.New("the end of the talk comes nearer")
+
+// watch waits for the talk's end. At each of the plan's warnings, and once more just
+// before the end, it looks for money that has come in and moves the end away; where
+// there is none, it tells the client alone how much time is left.
+func (s *Service) watch(ctx context.Context, call *Call, t *talking) (until time.Time, err error) {
+	for {
+		_, deadline, over := call.allowed(t)
+		before, wake := nextWake(call.Terms.Warnings, deadline), errWake
+		if before == 0 {
+			wake = over
+		}
+		waiting, cancel := context.WithDeadlineCause(ctx, deadline.Add(-before), wake)
+		until, err = t.Wait(waiting)
+		cancel()
+		switch {
+		case !errors.Is(err, errWake):
+			return until, err
+		case s.extend(ctx, call, t):
+		case before == lastStretch:
+			s.cutClientAfter(ctx, call, deadline, livingGrace)
+		default:
+			if err := call.Client.Whisper(ctx, call.language(), sayLeft(before)...); err != nil {
+				s.Log.Warn("warning not heard", "call", call.ID, "left", before, "err", err)
+			}
+		}
+	}
+}
+
+// nextWake is how long before the deadline the meter has to do something next; 0 is
+// the deadline itself.
+func nextWake(warnings []time.Duration, deadline time.Time) time.Duration {
+	now := time.Now()
+	for _, before := range warnings { // the longest first
+		if deadline.Add(-before).After(now) {
+			return before
+		}
+	}
+	if deadline.Add(-lastStretch).After(now) {
+		return lastStretch
+	}
+	return 0
+}
+
+// extend holds what money has come in since the talk began, and then moves the
+// talk's end: money first, time second. It reports whether the end has moved.
+func (s *Service) extend(ctx context.Context, call *Call, t *talking) bool {
+	longest, byMoney := call.Terms.Talk(call.Held)
+	if !byMoney {
+		return false
+	}
+	_, deadline, _ := call.allowed(t)
+	ctx, cancel := context.WithTimeout(ctx, min(extendMost, time.Until(deadline)/2))
+	defer cancel()
+	rate := call.Terms.Rate
+	least := rate.Charge(longest+rate.Increment) - call.Held // what buys one increment more
+	more, err := s.Ledger.Extend(ctx, call.ID, call.holds+1, least, call.Terms.Most()-call.Held)
+	if errors.As(err, new(*NoFunds)) {
+		return false
+	}
+	call.holds++ // also where nobody knows whether it was written: the number is used
+	if err != nil {
+		s.Log.Warn("could not ask for more money", "call", call.ID, "err", err)
+		return false
+	}
+	call.Held += more
+	_, deadline, _ = call.allowed(t)
+	if err := call.Advisor.CutAfter(ctx, time.Until(deadline)+advisorCutGrace); err != nil {
+		s.Log.Warn("the switch keeps the advisor's earlier timer", "call", call.ID, "err", err)
+	}
+	s.cutClientAfter(ctx, call, deadline, cutGrace)
+	s.Log.Info("talk extended", "call", call.ID, "by", more, "left", time.Until(deadline).Round(time.Second))
+	return true
+}
+
+// cutClientAfter sets the switch's own timer on the client's leg, for the end of a
+// talk and some grace.
+func (s *Service) cutClientAfter(ctx context.Context, call *Call, deadline time.Time, grace time.Duration) {
+	if err := call.Client.CutAfter(ctx, max(0, time.Until(deadline))+grace); err != nil && ctx.Err() == nil {
+		s.Log.Warn("only the advisor's leg will be cut if this program dies", "call", call.ID, "err", err)
+	}
+}
+
+// leavingTakes is how long after the end of a talk the news may come of whose leg
+// ended, and why.
+const leavingTakes = time.Second
+
+// firstToLeave is the departure that ended a talk, or nil where none is known.
+func firstToLeave(a, b Leg) *Departure {
+	select {
+	case <-a.Context().Done():
+	case <-b.Context().Done():
+	case <-time.After(leavingTakes):
+	}
+	var first *Departure
+	for _, leg := range []Leg{a, b} {
+		var d *Departure
+		if errors.As(context.Cause(leg.Context()), &d) && (first == nil || d.At.Before(first.At)) {
+			first = d
+		}
+	}
+	return first
+}
