@@ -82,11 +82,12 @@ const (
 func (s *Service) Serve(client Leg, did, ani string) {
 	call := s.begin(ClientCall, did, ani)
 	call.Client = client
-	s.frame(client.Context(), call, s.clientCall)
+	s.frame(context.Background(), call, s.clientCall)
 }
 
 // frame is around every script: it runs it, and does all of the ending. It
-// returns the script's error after the call is settled.
+// returns the script's error after the call is settled. The script's context ends
+// when the program is asked to stop.
 func (s *Service) frame(ctx context.Context, call *Call, script func(context.Context, *Call) error) error {
 	s.register(call)
 	defer s.forget(call)
@@ -214,12 +215,27 @@ func (s *Service) Drain(limit time.Duration) {
 	}
 }
 
+// whileUp is a context that ends with ctx, or with the cause of a leg's departure.
+func whileUp(ctx context.Context, leg Leg) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(leg.Context(), func() { cancel(context.Cause(leg.Context())) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
 // language is what the call's prompts are spoken in, also before a plan is known.
 func (c *Call) language() string {
 	if c.Plan.Language == "" {
 		return "en"
 	}
 	return c.Plan.Language
+}
+
+// waiting is what a party hears who waits for the other.
+func (c *Call) waiting() dialplan.Waiting {
+	if c.Plan.Waiting == "" {
+		return dialplan.Music
+	}
+	return c.Plan.Waiting
 }
 
 // talkTime is all of the call's talk that is over.

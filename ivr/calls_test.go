@@ -71,12 +71,14 @@ const did = "+493055500101"
 func newScene() *scene {
 	town := ivrtest.NewTown()
 	town.Client = &ivrtest.Person{Name: "jane", KeyAfter: time.Second}
+	town.Called = &ivrtest.Person{Name: "jane again"}
 	town.Advisor = &ivrtest.Person{Name: "anna", Does: "answers", Answers: 3 * time.Second, Keys: []string{"1"}, KeyAfter: time.Second}
 	town.Balance = 500
 	town.ANI, town.PIN, town.Code = "+4915112345601", "471100", "123456"
 	town.Loan = ivr.Loan{
 		ID: "loan_1", DID: did, Client: "cli_1", ClientAlias: "Blue Heron", Advisor: "adv_1", AdvisorName: "Anna",
-		Line: ivr.Line{ID: "line_1", Advisor: "adv_1", Kind: ivr.SIP, Address: "anna", Verified: true},
+		ClientLine: ivr.Line{Kind: ivr.Phone, Address: town.ANI},
+		Line:       ivr.Line{ID: "line_1", Advisor: "adv_1", Kind: ivr.SIP, Address: "anna", Verified: true},
 	}
 	plan := dialplan.Plan{
 		Version: 3, Currency: "EUR", Language: "en", CallerID: "+493055500100", Waiting: dialplan.Music,
@@ -149,7 +151,7 @@ func (s *scene) set(t *testing.T, text string) {
 		if len(w) > 3 {
 			s.restarts = duration(4)
 		}
-	case "client", "advisor":
+	case "client", "advisor", "called":
 		s.person(t, w, duration)
 	default:
 		t.Fatalf("unknown: %s", text)
@@ -158,8 +160,11 @@ func (s *scene) set(t *testing.T, text string) {
 
 func (s *scene) person(t *testing.T, w []string, duration func(int) time.Duration) {
 	who := s.town.Client
-	if w[0] == "advisor" {
+	switch w[0] {
+	case "advisor":
 		who = s.town.Advisor
+	case "called":
+		who = s.town.Called
 	}
 	switch w[1] {
 	case "calls-from":

@@ -19,12 +19,16 @@ const (
 )
 
 // clientCall connects a client to the advisor for whom they were lent the number,
-// and lets the two talk for as long as money and limits allow.
-//
-// A client who hangs up ends ctx, so whichever step is waiting returns and the
-// call unwinds from there. Whatever this returns, the frame says the last words,
-// hangs up and settles.
+// and lets the two talk for as long as money and limits allow. Whatever it returns,
+// the frame says the last words, hangs up and settles.
 func (s *Service) clientCall(ctx context.Context, call *Call) error {
+	return s.talks(ctx, call, s.firstTalk)
+}
+
+// firstTalk is a client's call from its answer to the end of the talk. A client who
+// hangs up ends ctx, so whichever step is waiting returns and the call unwinds from
+// there.
+func (s *Service) firstTalk(ctx context.Context, call *Call) error {
 	if err := call.Client.Answer(ctx); err != nil {
 		return err
 	}
@@ -123,7 +127,7 @@ func (s *Service) ring(ctx context.Context, call *Call) (err error) {
 	if err := call.Client.CutAfter(ctx, setUpMost); err != nil {
 		return err
 	}
-	stop := s.entertain(ctx, call)
+	stop := s.entertain(ctx, call, call.Client)
 	defer stop()
 
 	rung := time.Now()
@@ -138,14 +142,14 @@ func (s *Service) ring(ctx context.Context, call *Call) (err error) {
 	return s.accept(ctx, call)
 }
 
-// entertain lets the client hear something while they wait, until stop returns.
-func (s *Service) entertain(ctx context.Context, call *Call) (stop func()) {
+// entertain lets a party hear something while they wait, until stop returns.
+func (s *Service) entertain(ctx context.Context, call *Call, leg Leg) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := call.Client.Entertain(ctx, call.Plan.Waiting); err != nil && ctx.Err() == nil {
-			s.Log.Warn("the client waits in silence", "call", call.ID, "err", err)
+		if err := leg.Entertain(ctx, call.waiting()); err != nil && ctx.Err() == nil {
+			s.Log.Warn("a party waits in silence", "call", call.ID, "leg", leg.ID(), "err", err)
 		}
 	}()
 	return func() { cancel(); <-done }

@@ -26,6 +26,7 @@ const (
 // meter watches a talk until someone leaves or its time is over, warns the client
 // on the way, and adds the talk to the call's segments.
 func (s *Service) meter(ctx context.Context, call *Call, t *talking) error {
+	call.ended = nil
 	call.setTalking(t)
 	defer call.setTalking(nil)
 	go s.prove(ctx, []Proof{call.proof()}) // money and deadline do not wait for it

@@ -139,6 +139,7 @@ type Loan struct {
 	DID          string
 	Client       ClientID
 	ClientAlias  string // what the advisor hears instead of a name
+	ClientLine   Line   // the client's telephone, to call them again; no ID
 	Topic        string // what the client wants; may be empty
 	Advisor      AdvisorID
 	AdvisorName  string // what the client hears

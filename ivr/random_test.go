@@ -60,7 +60,10 @@ func randomScene(r *rand.Rand) (setup string) {
 		say("client %s %s", pick(r, "hangs-up", "vanishes"), at(700))
 	}
 	say("advisor %s", pick(r, "busy", "never", "unreachable", "declines 3s", "answers 2s", "answers 3s", "answers 10s", "answers 19s", "answers 25s"))
-	say("advisor keys %s", pick(r, "1", "1", "1", "5 1", "2", "-"))
+	say("advisor keys %s", pick(r, "1", "1 1", "1 1 1", "1 2", "5 1", "2", "-"))
+	say("called %s", pick(r, "never", "busy", "answers 3s", "answers 9s"))
+	say("called keys %s", pick(r, "1", "1", "2", "-"))
+	say("called thinks %s", at(8))
 	say("advisor thinks %s", at(12))
 	if sometimes(3) {
 		say("advisor %s %s", pick(r, "hangs-up", "vanishes"), at(700))

@@ -36,8 +36,8 @@ func (s *Service) Recover(ctx context.Context) error {
 		if talks {
 			call := o.call()
 			call.Client, call.Advisor = left.Client, left.Advisor
-			go s.frame(left.Client.Context(), call, func(ctx context.Context, call *Call) error {
-				return s.adopt(ctx, call, o, left)
+			go s.frame(context.Background(), call, func(ctx context.Context, call *Call) error {
+				return s.talks(ctx, call, func(ctx context.Context, call *Call) error { return s.adopt(ctx, call, o, left) })
 			})
 			continue
 		}
@@ -52,12 +52,11 @@ func (s *Service) Recover(ctx context.Context) error {
 
 // adopt goes on metering a talk that outlived its program.
 func (s *Service) adopt(ctx context.Context, call *Call, o OpenCall, left Survivor) error {
-	t := &talking{Talk: left.Talk, number: len(o.Segments), began: time.Now().Add(-o.Since)}
-	if n := len(o.Segments); n > 0 {
-		call.segments = o.Segments[:n-1]
-	} else { // it died between joining them and writing so; nobody can prove since when
-		t.number, t.began = 1, time.Now()
+	t := &talking{Talk: left.Talk, number: segmentOf(left.Client.ID()), began: time.Now().Add(-o.Since)}
+	if t.number > len(o.Segments) { // it died between joining them and writing so: nobody can prove since when
+		t.began = time.Now()
 	}
+	call.segments = o.Segments[:min(t.number-1, len(o.Segments))]
 	_, deadline, _ := call.allowed(t)
 	s.Log.Info("talk adopted", "call", call.ID, "left", time.Until(deadline).Round(time.Second))
 	s.cutClientAfter(ctx, call, deadline, cutGrace)

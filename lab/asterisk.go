@@ -141,6 +141,9 @@ func (a *Asterisk) configure(inst installation, r *run, o Options, inside string
 	v.SIPAddr, v.MediaAddress = a.SIPAddr, "127.0.0.1"
 	v.RTPStart, v.RTPEnd = r.ports+rtpPorts, r.ports+rtpPorts+o.RTPPorts-1
 	v.RTPTimeout = int(o.RTPTimeout / time.Second)
+	if o.ShownNumber != "" {
+		v.ShownNumber = o.ShownNumber
+	}
 	v.CarrierAddresses = carrierHost
 	v.CarrierURI = "sip:" + a.CarrierAddr
 	v.CarrierQualify = 0

@@ -40,6 +40,9 @@ type Options struct {
 	// RTPTimeout is how long a leg may send nothing before Asterisk ends it; whole
 	// seconds, 30 s if zero.
 	RTPTimeout time.Duration
+	// ShownNumber is what those who are called through the carrier see; "anonymous" if
+	// empty.
+	ShownNumber string
 	// Progress is told what [Install] does if something is missing. os.Stderr if nil.
 	Progress io.Writer
 }

@@ -44,8 +44,7 @@ func (s *Switch) resync(ctx context.Context, epoch uint64) error {
 		return context.Cause(ctx) // closed: the events have been let go
 	}
 	s.compare(channels, bridges, legs, talks)
-	s.gapFrom, s.gapTo = s.seen, time.Now()
-	s.seen, s.live = s.gapTo, true
+	s.closeGap()
 	s.log.Info("events connection is up", "epoch", epoch, "legs", len(s.legs), "talks", len(s.talks))
 	if !s.opened {
 		s.opened = true

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -267,15 +268,31 @@ func (s *Switch) seenAt() time.Time {
 	return s.seen
 }
 
+// gap is a time of which we know only what was up before and after.
+type gap struct{ from, to time.Time }
+
 // certain brings a moment back to one at which we heard of everyone who left: of a
 // gap between connections nothing is certain. s.mu is held.
 func (s *Switch) certain(at time.Time) time.Time {
-	from, to := s.seen, time.Now()
-	if s.live {
-		from, to = s.gapFrom, s.gapTo
+	gaps := s.gaps
+	if !s.live && !s.seen.IsZero() {
+		gaps = append(slices.Clip(gaps), gap{s.seen, time.Now()})
 	}
-	if !from.IsZero() && at.After(from) && at.Before(to) {
-		return from
+	for _, g := range gaps {
+		if at.After(g.from) && at.Before(g.to) {
+			return g.from
+		}
 	}
 	return at
+}
+
+// closeGap is called when what is up is known again. Of older gaps nobody asks any
+// more than RTPTimeout later. s.mu is held.
+func (s *Switch) closeGap() {
+	now := time.Now()
+	if !s.seen.IsZero() {
+		s.gaps = slices.DeleteFunc(s.gaps, func(g gap) bool { return now.Sub(g.to) > s.cfg.RTPTimeout })
+		s.gaps = append(s.gaps, gap{s.seen, now})
+	}
+	s.seen, s.live = now, true
 }

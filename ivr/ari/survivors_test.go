@@ -12,9 +12,9 @@ import (
 	"parley/ivr"
 )
 
-// gap cuts the events connection, lets something happen unheard, and returns when
+// inGap cuts the events connection, lets something happen unheard, and returns when
 // the switch has found out.
-func gap(f *fake, s *Switch, happens func()) (cut time.Time) {
+func inGap(f *fake, s *Switch, happens func()) (cut time.Time) {
 	f.t.Helper()
 	epoch := s.Epoch()
 	f.with(func() { f.failLists = 2 }) // so that it happens before the list
@@ -39,7 +39,7 @@ func (f *fake) unheard(do func()) {
 func TestWhoLeftInAGapLeftWhenLastSeen(t *testing.T) {
 	f, s, client, advisor, talk := talking(t)
 	before := time.Now()
-	cut := gap(f, s, func() { f.unheard(func() { f.destroyLocked("pbx-1", 16, 0) }) })
+	cut := inGap(f, s, func() { f.unheard(func() { f.destroyLocked("pbx-1", 16, 0) }) })
 	d := departure(t, client)
 	if !d.Lost || d.At.After(cut) || d.At.Before(before.Add(-time.Second)) {
 		t.Errorf("%+v, cut at %v", d, cut)
@@ -54,7 +54,7 @@ func TestWhoLeftInAGapLeftWhenLastSeen(t *testing.T) {
 
 func TestATalkWithoutItsBridgeEndedWhenLastSeen(t *testing.T) {
 	f, s, client, _, talk := talking(t)
-	cut := gap(f, s, func() { f.unheard(func() { f.leaveBridge(f.channels[legID]) }) })
+	cut := inGap(f, s, func() { f.unheard(func() { f.leaveBridge(f.channels[legID]) }) })
 	if end := until(t, talk); end.After(cut) {
 		t.Errorf("until %v after the cut", end.Sub(cut))
 	}
@@ -65,36 +65,38 @@ func TestATalkWithoutItsBridgeEndedWhenLastSeen(t *testing.T) {
 
 // An Asterisk that was frozen finds, when it wakes, that it has heard nothing for long.
 func TestNothingIsCertainOfAGap(t *testing.T) {
-	f, s, client, _, talk := talking(t)
-	s.cfg.RTPTimeout = time.Millisecond
-	joined := talk.JoinedAt()
-	if !eventually(func() bool { return time.Since(joined) > 10*time.Millisecond }) {
-		t.Fatal()
-	}
-	cut := gap(f, s, func() {})
-	f.destroy("pbx-1", 44, 0)
-	d := departure(t, client)
-	if s.mu.Lock(); !d.At.After(s.gapTo) {
-		t.Errorf("left %v before the gap's end", s.gapTo.Sub(d.At))
-	}
-	s.mu.Unlock()
-	_ = until(t, talk)
-
-	f, s, client, _, talk = talking(t)
-	s.cfg.RTPTimeout = 20 * time.Millisecond
-	cut = gap(f, s, func() { time.Sleep(100 * time.Millisecond) })
-	f.destroy("pbx-1", 44, 0)
-	if d := departure(t, client); d.At.After(cut) {
-		t.Errorf("left %v after the cut", d.At.Sub(cut))
-	}
-	if end := until(t, talk); end.After(cut) {
-		t.Errorf("the talk ended %v after the cut", end.Sub(cut))
+	const sec = time.Second
+	for _, tt := range []struct {
+		live     bool
+		silent   time.Duration // for so long until now, Asterisk heard nothing
+		from, to time.Duration // the gap, before now; while not live it lasts
+		want     time.Duration // the party certainly was there until so long before now
+	}{
+		{true, 30 * sec, 50 * sec, 10 * sec, 50 * sec},
+		{true, 5 * sec, 50 * sec, 10 * sec, 5 * sec},
+		{true, 60 * sec, 50 * sec, 10 * sec, 60 * sec},
+		{false, 30 * sec, 50 * sec, 0, 50 * sec},
+		{false, 60 * sec, 50 * sec, 0, 60 * sec},
+	} {
+		s := idle()
+		now := time.Now()
+		s.cfg.RTPTimeout, s.live = tt.silent, tt.live
+		if s.live {
+			s.gaps = []gap{{now.Add(-tt.from), now.Add(-tt.to)}, {now.Add(-2 * sec), now.Add(-sec)}}
+		} else {
+			s.seen = now.Add(-tt.from)
+		}
+		l := s.newLeg("pbx-1")
+		s.receive(event{Type: "ChannelDestroyed", Cause: 44, Channel: channel{ID: l.id}, at: now})
+		if got := now.Sub(departure(t, l).At); got != tt.want {
+			t.Errorf("%+v: %v", tt, got)
+		}
 	}
 }
 
 func TestATalkOutlivesAGap(t *testing.T) {
 	f, s, client, advisor, talk := talking(t)
-	gap(f, s, func() {})
+	inGap(f, s, func() {})
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := talk.Wait(ctx); err == nil || client.Context().Err() != nil || advisor.Context().Err() != nil {
@@ -130,7 +132,7 @@ func TestACallOfTheGapIsServed(t *testing.T) {
 	f := newFake(t)
 	s := f.open()
 	in := calls(t, s)
-	gap(f, s, func() {
+	inGap(f, s, func() {
 		f.unheard(func() {
 			f.channels["pbx-7"] = &fakeChannel{id: "pbx-7", state: "Ring", app: "Stasis", args: "in,493055501001", caller: "+4915112345678"}
 		})
@@ -151,7 +153,7 @@ func TestALineMayAnswerInAGap(t *testing.T) {
 	s := f.open()
 	done := dial(context.Background(), s, request)
 	f.await("the line rings", func() bool { return f.channels[legID] != nil })
-	gap(f, s, func() { f.unheard(func() { f.channels[legID].state, f.channels[legID].app = "Up", "Stasis" }) })
+	inGap(f, s, func() { f.unheard(func() { f.channels[legID].state, f.channels[legID].app = "Up", "Stasis" }) })
 	if got := next(t, done); got.err != nil {
 		t.Errorf("%v", got.err)
 	}
@@ -165,7 +167,7 @@ func TestALineMayStopRingingInAGap(t *testing.T) {
 	if !eventually(func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.legs[legID].known }) {
 		t.Fatal("the command was not answered")
 	}
-	gap(f, s, func() { f.unheard(func() { f.destroyLocked(legID, 17, 486) }) })
+	inGap(f, s, func() { f.unheard(func() { f.destroyLocked(legID, 17, 486) }) })
 	if got := next(t, done); !errors.Is(got.err, ivr.ErrUnreachable) {
 		t.Errorf("%v", got.err)
 	}
@@ -186,7 +188,7 @@ func TestALineThatIsJustBeingRungIsNotGone(t *testing.T) {
 	})
 	done := dial(context.Background(), s, request)
 	f.awaitCommand("POST /channels/"+legID, 1)
-	gap(f, s, func() {})
+	inGap(f, s, func() {})
 	close(ring)
 	f.await("the line rings", func() bool { return f.channels[legID] != nil })
 	f.answers(legID)
@@ -198,7 +200,7 @@ func TestALineThatIsJustBeingRungIsNotGone(t *testing.T) {
 func TestWhatBelongsToNobodyIsEndedAfterAGap(t *testing.T) {
 	f := newFake(t)
 	s := f.open()
-	gap(f, s, func() {
+	inGap(f, s, func() {
 		f.unheard(func() {
 			f.channels["call_9.advisor-1"] = &fakeChannel{id: "call_9.advisor-1", state: "Ringing"}
 			f.channels["whisper-9"] = &fakeChannel{id: "whisper-9", state: "Up", app: "Stasis", args: "snoop"}
@@ -262,7 +264,7 @@ func TestEventsThatComeWhileWeListCountAfterIt(t *testing.T) {
 
 func TestARestartOfAsteriskEndsEverything(t *testing.T) {
 	f, s, client, advisor, talk := talking(t)
-	cut := gap(f, s, func() {
+	cut := inGap(f, s, func() {
 		f.unheard(func() {
 			clear(f.channels)
 			clear(f.bridges)

@@ -81,8 +81,7 @@ type Switch struct {
 	listing   bool      // events are kept back
 	kept      []event   // meanwhile
 	seen      time.Time // last contact with Asterisk while live
-	gapFrom   time.Time // the last gap between two connections: from the last contact
-	gapTo     time.Time // until it was known what was up
+	gaps      []gap     // between the last connections
 	beat      *beat     // the last that was sent, until it has come back
 	broken    error     // why the last connection ended
 	startup   string    // when Asterisk says it was started

@@ -13,6 +13,9 @@ func (p *Program) Dial(ctx context.Context, r ivr.DialRequest) (ivr.Leg, error) 
 		return nil, err
 	}
 	who := p.Advisor
+	if r.To == p.Loan.ClientLine {
+		who = p.Called
+	}
 	switch who.Does {
 	case "busy":
 		p.Note("%s is busy", who.Name)

@@ -30,6 +30,7 @@ const (
 type Town struct {
 	Client  *Person
 	Advisor *Person
+	Called  *Person // the client, when called again
 	Loan    ivr.Loan
 	ANI     string // from which the client is known
 	PIN     string

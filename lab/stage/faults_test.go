@@ -11,10 +11,14 @@ import (
 
 // newStage is a stage that a test may break.
 func newStage(t *testing.T) (*Stage, *Advisor, context.Context) {
+	return newStageWith(t, Options{})
+}
+
+func newStageWith(t *testing.T, o Options) (*Stage, *Advisor, context.Context) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
-	s, err := Open(ctx, Options{})
+	s, err := Open(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,9 @@ import (
 //go:embed plan.yaml
 var Plan string
 
+// CallerID is the plan's: all that those who are called learn.
+const CallerID = "+493055500100"
+
 // programDSN is the owner's DSN with the program's own login in its place. The
 // exchange is private and its database is gone with it: the password guards
 // nothing.

@@ -1,0 +1,95 @@
+package ivr
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// reconnectLeast is the talk that must be left for the two to be joined again.
+const reconnectLeast = 10 * time.Second
+
+// How long may pass before an answer to the questions below; and before the client's
+// phone is answered.
+const (
+	consentWithin = 10 * time.Second
+	ringAgain     = 25 * time.Second
+)
+
+// talks runs a talk and, where the client is lost in it without hanging up, joins
+// the two again if both consent: the same call, on the same hold, with one segment
+// of talk more. Time that passes in between is not charged.
+func (s *Service) talks(ctx context.Context, call *Call, talk func(context.Context, *Call) error) error {
+	for {
+		up, cancel := whileUp(ctx, call.Client)
+		err := talk(up, call)
+		cancel()
+		if err != nil || !call.clientLost() || !s.reconnect(ctx, call) {
+			return err
+		}
+		talk = s.talk
+	}
+}
+
+// clientLost says whether the talk that is over ended by the loss of the client's
+// leg, not by anybody's hang-up.
+func (c *Call) clientLost() bool {
+	return c.ended != nil && c.ended.Lost && c.ended.Leg == c.Client.ID() && c.Advisor.Context().Err() == nil
+}
+
+// reconnect asks the advisor whether to wait, then calls the client and asks whether
+// to go on. Only two keys of 1 bring them together; a voicemail presses none.
+func (s *Service) reconnect(ctx context.Context, call *Call) bool {
+	longest, _ := call.Terms.Talk(call.Held)
+	if call.Loan.ClientLine.Address == "" || longest-talkTime(call.segments) < reconnectLeast {
+		return false
+	}
+	ctx, cancel := whileUp(ctx, call.Advisor)
+	defer cancel()
+	last := len(call.segments)
+	go s.prove(ctx, []Proof{{Call: call.ID, Segment: last, Talk: call.segments[last-1].Talk}})
+
+	// The timer that ends the talk must not end the waiting.
+	if err := call.Advisor.CutAfter(ctx, setUpMost); err != nil {
+		return false
+	}
+	if !s.consents(ctx, call, call.Advisor, "client-lost-press-1") {
+		return false
+	}
+	defer s.entertain(ctx, call, call.Advisor)()
+	client, err := s.Switch.Dial(ctx, DialRequest{
+		LegID: clientLegID(call.ID, last+1), To: call.Loan.ClientLine,
+		CallerID: call.Plan.CallerID, Ring: ringAgain, CutAfter: setUpMost,
+	})
+	if err != nil {
+		s.Log.Info("the client is not reached again", "call", call.ID, "why", err)
+		return false
+	}
+	if !s.consents(ctx, call, client, "talk-lost-press-1") {
+		client.Hangup(NormalClearing)
+		return false
+	}
+	call.Client = client
+	s.Log.Info("reconnected", "call", call.ID, "segment", last+1)
+	return true
+}
+
+// consents asks a party to press 1.
+func (s *Service) consents(ctx context.Context, call *Call, leg Leg, question Prompt) bool {
+	key, err := leg.Gather(ctx, call.language(), Entry{Prompts: []Prompt{"pause", question}, Most: 1, First: consentWithin})
+	return err == nil && key == "1"
+}
+
+// clientLegID names the client's leg of a later segment, and segmentOf reads it: a
+// leg that called in is of the first.
+func clientLegID(call CallID, segment int) string { return fmt.Sprintf("%s.client-%d", call, segment) }
+
+func segmentOf(clientLeg string) int {
+	_, number, _ := strings.Cut(clientLeg, ".client-")
+	if n, err := strconv.Atoi(number); err == nil {
+		return n
+	}
+	return 1
+}
