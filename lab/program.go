@@ -19,6 +19,9 @@ func (l *Lab) Program(name, path string, args, env []string, ready func(context.
 	return s
 }
 
+// ProgramAddr is an address of the lab's for a server of the caller's own.
+func (l *Lab) ProgramAddr() string { return l.run.addr(programPort) }
+
 // LogFile is what the service has written to its standard output and error.
 func (s *Service) LogFile() string { return filepath.Join(s.dir, s.name+".log") }
 

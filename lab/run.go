@@ -41,6 +41,7 @@ const (
 	postgresPort
 	redisPort
 	carrierPort
+	programPort
 	rtpPorts = 10 // and all that follow
 )
 

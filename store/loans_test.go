@@ -56,7 +56,8 @@ func TestLoanLeadsToOneAdvisorUntilItsEnd(t *testing.T) {
 		t.Errorf("made %+v, by ANI %+v, by PIN %+v", made, byANI, byPIN)
 	}
 	want := ivr.Loan{ID: made.ID, DID: l.DID, Client: l.Client, ClientAlias: "Heron 1", Topic: "cats",
-		Advisor: l.Advisor, AdvisorName: "Maria", Until: made.Until,
+		ClientLine: ivr.Line{Kind: ivr.Phone, Address: ani},
+		Advisor:    l.Advisor, AdvisorName: "Maria", Until: made.Until,
 		Line: ivr.Line{ID: l.Line, Advisor: l.Advisor, Kind: ivr.Phone, Address: "+493012345678"}}
 	if made != want {
 		t.Errorf("lent %+v, want %+v", made, want)

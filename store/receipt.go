@@ -70,6 +70,16 @@ func (s *Store) Receipt(ctx context.Context, id ivr.CallID) (r Receipt, err erro
 	return r, nil
 }
 
+// ReceiptOf is [Store.Receipt] of a call of this client; [ErrNotFound] where it is
+// another's. Anyone's where client is "".
+func (s *Store) ReceiptOf(ctx context.Context, client ivr.ClientID, id ivr.CallID) (Receipt, error) {
+	var known bool
+	if err := s.get(ctx, &known, `SELECT true FROM calls WHERE id = $1 AND ($2 = '' OR client = $2)`, id, client); err != nil {
+		return Receipt{}, fmt.Errorf("call %s: %w", id, err)
+	}
+	return s.Receipt(ctx, id)
+}
+
 // String is the receipt as its client would read it.
 func (r Receipt) String() string {
 	var b strings.Builder

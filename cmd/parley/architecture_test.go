@@ -17,7 +17,9 @@ var architecture = map[string]string{
 	"ivr/prompts": "ivr",
 	"ivr/ari":     "dialplan ivr",
 	"store":       "dialplan ivr ivr/money",
-	"cmd/parley":  "dialplan ivr ivr/ari ivr/money ivr/prompts store",
+	"host":        "dialplan ivr ivr/money store",
+	"host/client": "",
+	"cmd/parley":  "dialplan host ivr ivr/ari ivr/money ivr/prompts store",
 
 	"ivr/ivrtest":     "dialplan ivr ivr/money",
 	"asterisk-config": "",

@@ -35,6 +35,8 @@ var settings = []setting{
 	{key: "prompts.dir", def: "/var/lib/parley/prompts", what: "where prompts are kept"},
 	{key: "prompts.asterisk_dir", what: "the same directory as Asterisk sees it, where that differs"},
 	{key: "prompts.cache", what: "where rendered prompts are kept for other directories; empty keeps none"},
+	{key: "http.addr", def: "127.0.0.1:8080", what: "host:port of the HTTP API, behind a proxy that speaks TLS; " + httpOff + " serves none"},
+	{key: "http.top_up_url", what: "where clients add money: a URL with {client}, {missing} and {currency} in it"},
 	{key: "log.level", def: "info", what: "debug, info, warn or error"},
 }
 
@@ -48,6 +50,7 @@ type config struct {
 	rtpTimeout                         time.Duration
 	mediaAddress                       string
 	promptsDir, promptsPath, promptsIn string
+	httpAddr, topUpURL                 string
 	logLevel                           slog.Level
 }
 
@@ -84,6 +87,7 @@ func (a *app) config() (config, error) {
 		asteriskURL: get("asterisk.url"), asteriskUser: get("asterisk.user"), asteriskPassword: get("asterisk.password"),
 		app: get("asterisk.app"), trunk: get("asterisk.trunk"), mediaAddress: get("asterisk.media_address"),
 		promptsDir: get("prompts.dir"), promptsPath: get("prompts.asterisk_dir"), promptsIn: get("prompts.cache"),
+		httpAddr: get("http.addr"), topUpURL: get("http.top_up_url"),
 	}
 	if c.promptsPath == "" {
 		c.promptsPath = c.promptsDir

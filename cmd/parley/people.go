@@ -86,6 +86,7 @@ func (a *app) advisorCommand() *cobra.Command {
 		}),
 	}
 	add.Flags().DurationVar(&wish, "predetermined", 0, "the talk that a client's money must cover, as the advisor wishes")
+	advisor.AddCommand(a.presenceCommands()...)
 	advisor.AddCommand(add, &cobra.Command{
 		Use: "list", Short: "List the newest advisors", Args: cobra.NoArgs,
 		RunE: a.withStore(func(ctx context.Context, s *store.Store, _ config, _ []string) (answer, error) {

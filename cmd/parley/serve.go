@@ -20,8 +20,8 @@ import (
 
 func (a *app) serveCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "serve", Short: "Answer calls until told to stop", Args: cobra.NoArgs,
-		Long: `Answer calls until told to stop.
+		Use: "serve", Short: "Answer calls and requests until told to stop", Args: cobra.NoArgs,
+		Long: `Answer calls, and requests over HTTP (http.addr), until told to stop.
 
 SIGTERM and Ctrl-C end calls that do not talk yet, with an apology. Talks go on:
 the next "parley serve" meters them again. Until then Asterisk itself ends them
@@ -51,6 +51,12 @@ func serve(ctx context.Context, c config) error {
 		return err
 	}
 	defer s.Disconnect()
+	ready := &readiness{stopping: ctx}
+	stopHost, err := startHost(ctx, c, s, ready, log)
+	if err != nil {
+		return err
+	}
+	defer stopHost()
 	catalogue, err := prompts.Open(ctx, c.promptsDir, c.promptsPath, c.promptsIn, dialplan.Languages...)
 	if err != nil {
 		return fmt.Errorf("prompts: %w", err)
@@ -63,6 +69,7 @@ func serve(ctx context.Context, c config) error {
 		return fmt.Errorf("asterisk: %w", err)
 	}
 	defer asterisk.Close()
+	ready.asterisk.Store(asterisk)
 
 	service := &ivr.Service{
 		Switch: asterisk, Ledger: s, Directory: s, Verifications: s,
@@ -71,6 +78,7 @@ func serve(ctx context.Context, c config) error {
 	if err := service.RecoverUntilDone(ctx); err != nil {
 		return err
 	}
+	ready.recovered.Store(true)
 	var background sync.WaitGroup
 	background.Go(func() { service.ProveTalks(ctx) })
 	background.Go(func() { placeVerifications(ctx, service, s, log) })

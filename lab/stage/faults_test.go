@@ -166,7 +166,7 @@ func TestASecondCopyTakesOver(t *testing.T) {
 	s := newSceneOn(t, ctx, stage, anna, 150) // fifteen seconds
 	client, advisor := s.talk()
 	began := s.began(client)
-	second := stage.Lab.Program("second", stage.bin, []string{"serve"}, stage.Env, func(context.Context) error { return nil })
+	second := stage.Lab.Program("second", stage.bin, []string{"serve"}, append(stage.Env, "PARLEY_HTTP_ADDR=off"), func(context.Context) error { return nil })
 	s.must(second.Start(ctx))
 	select {
 	case <-stage.Program.Done():

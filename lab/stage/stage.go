@@ -37,6 +37,7 @@ type Stage struct {
 	Carrier *phone.Carrier
 	Env     []string // the program's settings
 
+	URL      string // of its HTTP API
 	OwnerDSN string // of the database's owner, whom the program is not
 
 	bin    string
@@ -52,7 +53,7 @@ func Open(ctx context.Context, o Options) (_ *Stage, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if s.Lab, err = lab.Start(ctx, lab.Options{RTPTimeout: o.RTPTimeout, Progress: o.Progress}); err != nil {
+	if s.Lab, err = lab.Start(ctx, lab.Options{RTPTimeout: o.RTPTimeout, ShownNumber: CallerID, Progress: o.Progress}); err != nil {
 		return nil, err
 	}
 	s.bin = filepath.Join(s.Lab.Dir(), "parley")
@@ -99,6 +100,7 @@ func (s *Stage) settings(ctx context.Context, o Options) error {
 	if err != nil {
 		cache = os.TempDir()
 	}
+	s.URL = "http://" + s.Lab.ProgramAddr()
 	asterisk := s.Lab.Asterisk
 	s.Env = []string{
 		"PARLEY_POSTGRES_OWNER_DSN=" + owner,
@@ -112,6 +114,8 @@ func (s *Stage) settings(ctx context.Context, o Options) error {
 		"PARLEY_PROMPTS_DIR=" + asterisk.PromptsDir,
 		"PARLEY_PROMPTS_ASTERISK_DIR=" + asterisk.PromptsPath,
 		"PARLEY_PROMPTS_CACHE=" + filepath.Join(cache, "parley", "prompts"),
+		"PARLEY_HTTP_ADDR=" + s.Lab.ProgramAddr(),
+		"PARLEY_HTTP_TOP_UP_URL=https://site.example/add?client={client}&amount={missing}",
 		"PARLEY_LOG_LEVEL=debug",
 	}
 	if o.RTPTimeout > 0 {

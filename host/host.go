@@ -1,0 +1,144 @@
+// Package host is the only one to know HTTP: what the website, a client's page and an
+// administrator may ask, as whom, and in which words they are answered. It decides
+// nothing: the store does, by the same functions that the commands use.
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"parley/dialplan"
+	"parley/store"
+)
+
+// Config is what a host needs.
+type Config struct {
+	Store *store.Store
+	Plan  func() (dialplan.Plan, error)   // in force now
+	Ready func(ctx context.Context) error // why calls cannot be taken; nil when they can
+	TopUp string                          // where money is added, with {client}, {missing} and {currency} in it; may be empty
+	Log   *slog.Logger
+}
+
+// Host answers requests.
+type Host struct {
+	Config
+	api huma.API
+	mux *http.ServeMux
+}
+
+// Version of the API. The first number is in every path.
+const Version = "1.0.0"
+
+const about = `The host of a pay-per-minute advice line.
+
+Amounts are whole minor units of a currency, such as cents; times are RFC 3339.
+Every request but those for the host's own health and this page carries a token:
+"Authorization: Bearer parley_...". A POST carries an Idempotency-Key, chosen by
+whoever sends it: the same request with the same key is done once and answered the
+same; what was refused may be sent again as it is. Errors are application/problem+json
+(RFC 9457): "code" says what is wrong, "remedy" what to do about it.`
+
+// New makes a host.
+func New(c Config) *Host {
+	config := huma.DefaultConfig("Parley", Version)
+	config.Info.Description = about
+	config.CreateHooks = nil // no $schema in answers
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	h := &Host{Config: c, mux: http.NewServeMux()}
+	h.api = humago.New(h.mux, config)
+	h.talkRoutes()
+	h.peopleRoutes()
+	h.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, health{OK: true}) })
+	h.mux.HandleFunc("GET /readyz", h.readyz)
+	h.mux.HandleFunc("GET /openapi.yaml", h.openAPI)
+	h.mux.HandleFunc("GET /docs", h.docs)
+	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { writeProblem(w, newProblem("no_route")) })
+	return h
+}
+
+func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store") // PINs and balances
+	h.mux.ServeHTTP(w, r)
+}
+
+// Limits of what a request may be and take.
+const (
+	bodyMost    = 64 << 10
+	headersMost = 16 << 10
+	headersTake = 5 * time.Second
+	bodyTakes   = 5 * time.Second
+	readTakes   = 15 * time.Second
+	writeTakes  = 20 * time.Second // longer than the store's patience
+	idleTakes   = time.Minute
+)
+
+// Server is a server of h that no client can keep waiting.
+func (h *Host) Server() *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: headersTake, ReadTimeout: readTakes, WriteTimeout: writeTakes,
+		IdleTimeout: idleTakes, MaxHeaderBytes: headersMost, ErrorLog: slog.NewLogLogger(h.Log.Handler(), slog.LevelWarn),
+	}
+}
+
+// add registers what roles may ask. [TestEveryRouteWithEveryRole] walks all of them.
+func add[I, O any](h *Host, op huma.Operation, handle func(context.Context, *I) (*O, error), roles ...store.Role) {
+	op.MaxBodyBytes, op.BodyReadTimeout = bodyMost, bodyTakes
+	op.Security = []map[string][]string{{"token": {}}}
+	words := make([]string, len(roles))
+	for i, r := range roles {
+		words[i] = string(r)
+	}
+	op.Extensions = map[string]any{"x-roles": words}
+	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusServiceUnavailable)
+	slices.Sort(op.Errors)
+	op.Middlewares = huma.Middlewares{h.admit(roles)}
+	huma.Register(h.api, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, h.problem(ctx, op.OperationID, err)
+		}
+		return out, nil
+	})
+}
+
+// health is the answer of /livez and /readyz.
+type health struct {
+	OK  bool   `json:"ok"`
+	Why string `json:"why,omitempty"` // not
+}
+
+// readyz says whether calls can be taken and requests answered.
+func (h *Host) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	err := h.Ready(ctx)
+	if err == nil && h.Store.Ping(ctx) != nil {
+		w.Header().Set("Retry-After", "5")
+		writeJSON(w, http.StatusServiceUnavailable, health{Why: "the database does not answer"})
+		return
+	}
+	if err != nil {
+		w.Header().Set("Retry-After", "5")
+		writeJSON(w, http.StatusServiceUnavailable, health{Why: err.Error()})
+		return
+	}
+	writeJSON(w, http.StatusOK, health{OK: true})
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // whoever asked has gone
+}

@@ -1,0 +1,126 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"parley/ivr"
+)
+
+// ErrNoToken: nobody has this token, or it has expired or was revoked.
+var ErrNoToken = errors.New("the token is not known, has expired or was revoked")
+
+// TokenID names a token without being one: tok_...
+type TokenID string
+
+// Role is what a token's holder may do.
+type Role string
+
+const (
+	RoleSite   Role = "site"   // the website's server: acts for every client
+	RoleClient Role = "client" // a client's session: acts for that client alone
+	RoleAdmin  Role = "admin"  // an administrator
+)
+
+// Token is a right to ask, without the secret that proves it.
+type Token struct {
+	ID        TokenID
+	Role      Role
+	Client    ivr.ClientID // whose session; "" for other roles
+	MadeAt    time.Time    `db:"made_at"`
+	Until     time.Time
+	RevokedAt time.Time `db:"revoked_at"` // zero: it was not
+}
+
+// CreateToken makes a token and returns its secret, which is kept nowhere.
+func (s *Store) CreateToken(ctx context.Context, by string, role Role, client ivr.ClientID, lasts time.Duration) (t Token, secret string, err error) {
+	switch {
+	case role != RoleSite && role != RoleClient && role != RoleAdmin:
+		return t, "", fmt.Errorf("a token's role is %s, %s or %s, not %q", RoleSite, RoleClient, RoleAdmin, role)
+	case (role == RoleClient) != (client != ""):
+		return t, "", errors.New("a client's token names the client, no other does")
+	case lasts <= 0:
+		return t, "", errors.New("a token must expire after some time")
+	}
+	bits := make([]byte, 32)
+	rand.Read(bits)
+	secret = "parley_" + base64.RawURLEncoding.EncodeToString(bits)
+	id := TokenID(ivr.NewID("tok"))
+	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		done, err := tx.ExecContext(ctx, `
+			INSERT INTO tokens (id, hash, role, client, until)
+			VALUES ($1, $2, $3, nullif($4, ''), now() + $5 * interval '1 ms') ON CONFLICT (id) DO NOTHING`,
+			id, tokenHash(secret), role, client, lasts.Milliseconds())
+		if err != nil {
+			return err
+		}
+		if n, err := done.RowsAffected(); err != nil || n == 0 { // done before: the reply was lost
+			return err
+		}
+		return s.log(ctx, tx, Event{Who: by, What: "token made", Subject: string(id),
+			Detail: map[string]string{"role": string(role), "client": string(client), "lasts": lasts.String()}})
+	})
+	if violated(err) == "tokens_client_fkey" {
+		err = fmt.Errorf("client %s: %w", client, ErrNotFound)
+	}
+	if err == nil {
+		err = s.get(ctx, &t, selectTokens+` WHERE id = $1`, id)
+	}
+	if err != nil {
+		return Token{}, "", fmt.Errorf("make a token: %w", err)
+	}
+	return t, secret, nil
+}
+
+func tokenHash(secret string) []byte {
+	sum := sha256.Sum256([]byte(secret))
+	return sum[:]
+}
+
+const selectTokens = `
+	SELECT id, role, coalesce(client, '') AS client, made_at, until, coalesce(revoked_at, '0001-01-01Z') AS revoked_at
+	FROM tokens`
+
+// Authenticate finds the token of a secret, or returns [ErrNoToken].
+func (s *Store) Authenticate(ctx context.Context, secret string) (t Token, err error) {
+	err = s.get(ctx, &t, selectTokens+` WHERE hash = $1 AND until > now() AND revoked_at IS NULL`, tokenHash(secret))
+	if errors.Is(err, ErrNotFound) {
+		err = ErrNoToken
+	}
+	return t, err
+}
+
+// RevokeToken ends a token for good.
+func (s *Store) RevokeToken(ctx context.Context, by string, id TokenID) error {
+	err := s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		done, err := tx.ExecContext(ctx, `UPDATE tokens SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL`, id)
+		if err != nil {
+			return err
+		}
+		if n, err := done.RowsAffected(); err != nil || n == 1 {
+			return errors.Join(err, s.log(ctx, tx, Event{Who: by, What: "token revoked", Subject: string(id)}))
+		}
+		var known bool
+		if err := tx.GetContext(ctx, &known, `SELECT EXISTS (SELECT FROM tokens WHERE id = $1)`, id); err != nil || known {
+			return err
+		}
+		return ErrNotFound
+	})
+	if err != nil {
+		return fmt.Errorf("revoke token %s: %w", id, err)
+	}
+	return nil
+}
+
+// Tokens lists tokens, the newest first.
+func (s *Store) Tokens(ctx context.Context, limit int) (list []Token, err error) {
+	err = s.list(ctx, &list, selectTokens+` ORDER BY id DESC LIMIT $1`, limit)
+	return list, err
+}
