@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	api "parley/host/client"
 	"parley/lab/phone"
 	"parley/lab/stage"
 )
@@ -187,16 +188,24 @@ func moneyEnds(ctx context.Context, s *stage.Stage, t *transcript, anna *stage.A
 	return receipt(ctx, s, t, joe, advisor, "money spent")
 }
 
-// connect lends a number and dials it; the advisor accepts.
+// connect taps talk, dials the number that is lent, and the advisor accepts.
 func connect(ctx context.Context, s *stage.Stage, t *transcript, who *stage.Client, anna *stage.Advisor) (client, advisor *phone.Call, err error) {
-	loan, err := s.Lend(ctx, who, anna)
+	if _, err := s.Parley(ctx, "advisor", "online", anna.ID); err != nil {
+		return nil, nil, err
+	}
+	session, err := s.API(ctx, "--role", "client", "--client", who.ID)
 	if err != nil {
 		return nil, nil, err
 	}
-	t.line("the client is lent %s and dials it", loan.DID)
-	if client, err = who.Phone.Dial(ctx, loan.DID); err != nil {
+	talk, err := session.RequestTalk(ctx, "tap-"+who.ID, api.TalkRequest{Advisor: anna.ID})
+	if err != nil {
 		return nil, nil, err
 	}
+	t.line("the client taps talk: %s is lent until %s; the money buys %d s", talk.Number, talk.Until.Format(time.TimeOnly), talk.Seconds)
+	if client, err = who.Phone.Dial(ctx, talk.Number); err != nil {
+		return nil, nil, err
+	}
+	t.line("the client dials it")
 	if err := t.hears(ctx, s, "the client", client, "price-you-call", "price-costs", "price-you-can-talk", "price-please-wait"); err != nil {
 		return nil, nil, err
 	}

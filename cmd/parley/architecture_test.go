@@ -26,8 +26,8 @@ var architecture = map[string]string{
 	"docker/asterisk": "asterisk-config",
 	"lab":             "asterisk-config",
 	"lab/phone":       "",
-	"lab/stage":       "dialplan ivr ivr/prompts lab lab/phone",
-	"cmd/demo":        "lab/stage lab/phone",
+	"lab/stage":       "dialplan host/client ivr ivr/prompts lab lab/phone",
+	"cmd/demo":        "host/client lab/stage lab/phone",
 }
 
 func TestArchitecture(t *testing.T) {

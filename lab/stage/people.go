@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"parley/dialplan"
+	"parley/host/client"
 	"parley/ivr"
 	"parley/ivr/prompts"
 	"parley/lab/phone"
@@ -120,6 +121,14 @@ type Loan struct{ ID, DID, PIN string }
 func (s *Stage) Lend(ctx context.Context, c *Client, a *Advisor, more ...string) (loan Loan, err error) {
 	err = s.ParleyJSON(ctx, &loan, append([]string{"loan", c.ID, a.ID}, more...)...)
 	return loan, err
+}
+
+// API speaks to the program over HTTP with a token that `parley token create` makes
+// with the arguments, such as --role site.
+func (s *Stage) API(ctx context.Context, args ...string) (client.Client, error) {
+	var made struct{ Token string }
+	err := s.ParleyJSON(ctx, &made, append([]string{"token", "create"}, args...)...)
+	return client.Client{URL: s.URL, Token: made.Token}, err
 }
 
 // Prompt is a prompt's audio as callers are to hear it.

@@ -36,9 +36,9 @@ func newTapper(t *testing.T, money int) *tapper {
 
 func (p *tapper) token(args ...string) client.Client {
 	p.Helper()
-	var made struct{ Token string }
-	p.must(p.stage.ParleyJSON(p.ctx, &made, append([]string{"token", "create"}, args...)...))
-	return client.Client{URL: p.stage.URL, Token: made.Token}
+	api, err := p.stage.API(p.ctx, args...)
+	p.must(err)
+	return api
 }
 
 // tap is the client's tap on the advisor. The advisor is free again after the test.
