@@ -32,10 +32,11 @@ var docsPage = template.Must(template.New("docs").Parse(docsText))
 // The page shows the OpenAPI description and no more: it cannot drift from it.
 type (
 	docsView struct {
-		Title, Version, About string
-		Routes                []docsRoute
-		Schemas               []docsSchema
-		Problems              []docsProblem
+		Title, Version string
+		About          []string // paragraphs
+		Routes         []docsRoute
+		Schemas        []docsSchema
+		Problems       []docsProblem
 	}
 	docsRoute struct {
 		ID, Method, Path, Summary, Description, Roles string
@@ -60,7 +61,7 @@ type (
 // docs serves the documentation page: one file, no scripts, nothing from elsewhere.
 func (h *Host) docs(w http.ResponseWriter, r *http.Request) {
 	api := h.api.OpenAPI()
-	view := docsView{Title: api.Info.Title, Version: api.Info.Version, About: api.Info.Description}
+	view := docsView{Title: api.Info.Title, Version: api.Info.Version, About: strings.Split(api.Info.Description, "\n\n")}
 	for _, path := range slices.Sorted(maps.Keys(api.Paths)) {
 		item := api.Paths[path]
 		for _, op := range []*huma.Operation{item.Post, item.Get, item.Delete} {
