@@ -82,17 +82,17 @@ const (
 func (s *Service) Serve(client Leg, did, ani string) {
 	call := s.begin(ClientCall, did, ani)
 	call.Client = client
-	s.frame(context.Background(), call, s.clientCall)
+	s.frame(call, s.clientCall)
 }
 
 // frame is around every script: it runs it, and does all of the ending. It
 // returns the script's error after the call is settled. The script's context ends
 // when the program is asked to stop.
-func (s *Service) frame(ctx context.Context, call *Call, script func(context.Context, *Call) error) error {
+func (s *Service) frame(call *Call, script func(context.Context, *Call) error) error {
 	s.register(call)
 	defer s.forget(call)
 
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	defer context.AfterFunc(s.Stopping, func() { cancel(ErrShutdown) })()
 

@@ -36,7 +36,7 @@ func (s *Service) Recover(ctx context.Context) error {
 		if talks {
 			call := o.call()
 			call.Client, call.Advisor = left.Client, left.Advisor
-			go s.frame(context.Background(), call, func(ctx context.Context, call *Call) error {
+			go s.frame(call, func(ctx context.Context, call *Call) error {
 				return s.talks(ctx, call, func(ctx context.Context, call *Call) error { return s.adopt(ctx, call, o, left) })
 			})
 			continue

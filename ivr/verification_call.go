@@ -13,7 +13,7 @@ const codeDigits = 6
 func (s *Service) Verify(challenge Challenge) Disposition {
 	call := s.begin(VerificationCall, "", "")
 	call.Loan.Advisor, call.Line = challenge.Line.Advisor, challenge.Line.ID
-	why := s.frame(context.Background(), call, func(ctx context.Context, call *Call) error {
+	why := s.frame(call, func(ctx context.Context, call *Call) error {
 		return s.verificationCall(ctx, call, challenge)
 	})
 	return outcomeOf(why).Disposition
