@@ -138,7 +138,7 @@ func paidCall(ctx context.Context, s *stage.Stage, t *transcript, anna *stage.Ad
 	if err != nil {
 		return err
 	}
-	client, advisor, err := connect(ctx, s, t, jane, anna)
+	client, advisor, err := connect(ctx, s, t, jane, anna, patient)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func paidCall(ctx context.Context, s *stage.Stage, t *transcript, anna *stage.Ad
 		return err
 	}
 	select {
-	case <-time.After(time.Until(joined.Add(6500 * time.Millisecond))):
+	case <-time.After(time.Until(joined.Add(3500 * time.Millisecond))):
 	case <-client.Ended():
 		return errors.New("the talk ended by itself")
 	}
@@ -165,7 +165,7 @@ func moneyEnds(ctx context.Context, s *stage.Stage, t *transcript, anna *stage.A
 	if err != nil {
 		return err
 	}
-	client, advisor, err := connect(ctx, s, t, joe, anna)
+	client, advisor, err := connect(ctx, s, t, joe, anna, hurried)
 	if err != nil {
 		return err
 	}
@@ -188,8 +188,12 @@ func moneyEnds(ctx context.Context, s *stage.Stage, t *transcript, anna *stage.A
 	return receipt(ctx, s, t, joe, advisor, "money spent")
 }
 
+// A patient client and advisor hear out what they are told; hurried ones press a key
+// as soon as they know what for.
+const patient, hurried = false, true
+
 // connect taps talk, dials the number that is lent, and the advisor accepts.
-func connect(ctx context.Context, s *stage.Stage, t *transcript, who *stage.Client, anna *stage.Advisor) (client, advisor *phone.Call, err error) {
+func connect(ctx context.Context, s *stage.Stage, t *transcript, who *stage.Client, anna *stage.Advisor, hurry bool) (client, advisor *phone.Call, err error) {
 	if _, err := s.Parley(ctx, "advisor", "online", anna.ID); err != nil {
 		return nil, nil, err
 	}
@@ -206,8 +210,18 @@ func connect(ctx context.Context, s *stage.Stage, t *transcript, who *stage.Clie
 		return nil, nil, err
 	}
 	t.line("the client dials it")
-	if err := t.hears(ctx, s, "the client", client, "price-you-call", "price-costs", "price-you-can-talk", "price-please-wait"); err != nil {
+	price, request := []string{"price-you-call", "price-costs", "price-you-can-talk", "price-please-wait"}, []string{"advisor-call-from", "advisor-press-1-or-2"}
+	if hurry {
+		price, request = price[:2], request[:1]
+	}
+	if err := t.hears(ctx, s, "the client", client, price...); err != nil {
 		return nil, nil, err
+	}
+	if hurry {
+		t.line("the client presses a key, and need not hear the rest")
+		if err := client.Keys(ctx, "5"); err != nil {
+			return nil, nil, err
+		}
 	}
 	ringing, err := anna.Phone.Accept(ctx)
 	if err != nil {
@@ -217,7 +231,7 @@ func connect(ctx context.Context, s *stage.Stage, t *transcript, who *stage.Clie
 	if advisor, err = ringing.Answer(ctx); err != nil {
 		return nil, nil, err
 	}
-	if err := t.hears(ctx, s, anna.Name, advisor, "advisor-call-from", "advisor-press-1-or-2"); err != nil {
+	if err := t.hears(ctx, s, anna.Name, advisor, request...); err != nil {
 		return nil, nil, err
 	}
 	t.line("%s presses 1", anna.Name)

@@ -341,7 +341,7 @@ func TestAsteriskFrozenIsFoundOutAndServesAgain(t0 *testing.T) {
 		t.Errorf("seen %v after it froze", at.Sub(stopped))
 	}
 	time.Sleep(usual.dial + 2*time.Second) // for longer than an attempt to connect may take
-	resumed := time.Now() // and not after: it may speak before Cont returns
+	resumed := time.Now()                  // and not after: it may speak before Cont returns
 	if err := t.lab.Asterisk.Cont(); err != nil {
 		t.Fatal(err)
 	}
