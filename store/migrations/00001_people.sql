@@ -59,9 +59,21 @@ CREATE TABLE advisors (
     id               text        PRIMARY KEY,
     name             text        NOT NULL CHECK (name <> ''), -- what clients hear
     predetermined_ms bigint      NOT NULL DEFAULT 0 CHECK (predetermined_ms >= 0), -- 0: no wish
+    on_line_since    timestamptz,          -- who may be asked for a talk now; NULL: off line
     made_at          timestamptz NOT NULL DEFAULT now()
 );
-GRANT SELECT, INSERT, UPDATE (name, predetermined_ms) ON advisors TO parley_program;
+GRANT SELECT, INSERT, UPDATE (name, predetermined_ms, on_line_since) ON advisors TO parley_program;
+
+-- A client and an advisor who are not to meet, as either of them wants it.
+CREATE TABLE blocks (
+    client     text        NOT NULL REFERENCES clients,
+    advisor    text        NOT NULL REFERENCES advisors,
+    set_by     text        NOT NULL CHECK (set_by IN ('client', 'advisor')),
+    blocked    boolean     NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (client, advisor, set_by)
+);
+GRANT SELECT, INSERT, UPDATE (blocked, changed_at) ON blocks TO parley_program;
 
 CREATE TABLE lines (
     id             text        PRIMARY KEY,

@@ -91,6 +91,7 @@ CREATE INDEX calls_open_client ON calls (client) WHERE ended_at IS NULL;
 CREATE INDEX calls_open_advisor ON calls (advisor) WHERE ended_at IS NULL;
 CREATE INDEX calls_client ON calls (client, id);
 CREATE INDEX calls_advisor ON calls (advisor, id);
+CREATE INDEX calls_loan ON calls (loan);
 GRANT SELECT, INSERT, UPDATE (ended_at, ended_by, disposition, cause, ring_ms, talk_ms,
     held, charge, advisor_share, platform_share) ON calls TO parley_program;
 

@@ -10,8 +10,12 @@
 -- counts of one client and one advisor are exact. The count of all calls is not
 -- under a lock: calls that open in the same instant may pass it by as many.
 --
--- outcome: held, conflict, no client, no advisor, currency, client busy, no funds,
--- advisor busy or all busy; amount: what is held, or with "no funds" available.
+-- The loan is the fencing token of whoever calls by it: one that ended since the
+-- caller was identified opens nothing ("loan over"). An advisor is busy also while a
+-- talk request reserves them for another client.
+--
+-- outcome: held, conflict, no client, no advisor, currency, loan over, client busy, no
+-- funds, advisor busy or all busy; amount: what is held, or with "no funds" available.
 -- +goose StatementBegin
 CREATE FUNCTION open_call(_opening jsonb, OUT outcome text, OUT amount bigint) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -77,7 +81,11 @@ BEGIN
     outcome := CASE
         WHEN account.currency IS DISTINCT FROM _terms ->> 'currency' THEN 'currency'
         WHEN (SELECT count(*) FROM calls WHERE client = _client AND ended_at IS NULL) >= _per_client THEN 'client busy'
+        WHEN _loan IS NOT NULL
+            AND NOT EXISTS (SELECT FROM loans WHERE id = _loan AND until > clock_timestamp()) THEN 'loan over'
         WHEN amount < _least THEN 'no funds'
+        WHEN EXISTS (SELECT FROM loans WHERE advisor = _advisor AND client <> _client
+            AND reserves AND until > clock_timestamp()) THEN 'advisor busy'
         WHEN (SELECT count(*) FROM calls WHERE advisor = _advisor AND ended_at IS NULL) >= _per_advisor THEN 'advisor busy'
         WHEN (SELECT count(*) FROM calls WHERE ended_at IS NULL) >= _all THEN 'all busy'
         ELSE 'held'
