@@ -94,8 +94,9 @@ type Outcome struct {
 }
 
 const (
-	Completed Disposition = "completed"
-	Failed    Disposition = "failed" // our fault; the log says why
+	Completed   Disposition = "completed"
+	Failed      Disposition = "failed"      // our fault; the log says why
+	Interrupted Disposition = "interrupted" // the program stopped or died
 )
 
 var completed = Outcome{Completed, NormalClearing, ""}
@@ -124,9 +125,9 @@ var outcomes = []struct {
 	{ErrWrongCode, Outcome{"not verified", NormalClearing, "not-verified"}},
 	{ErrNothingKeyed, Outcome{"not verified", NormalClearing, "not-verified"}},
 	{ErrChallengeOver, Outcome{"not verified", NormalClearing, "code-expired"}},
-	{ErrOrphaned, Outcome{"interrupted", TemporaryFailure, "call-back-later"}},
-	{ErrShutdown, Outcome{"interrupted", TemporaryFailure, "call-back-later"}},
-	{context.Canceled, Outcome{"interrupted", TemporaryFailure, "call-back-later"}},
+	{ErrOrphaned, Outcome{Interrupted, TemporaryFailure, "call-back-later"}},
+	{ErrShutdown, Outcome{Interrupted, TemporaryFailure, "call-back-later"}},
+	{context.Canceled, Outcome{Interrupted, TemporaryFailure, "call-back-later"}},
 
 	// Last, since an error above may have come about by a leg that left.
 	{ErrHungUp, Outcome{"abandoned", NormalClearing, ""}}, // before talking

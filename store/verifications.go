@@ -218,6 +218,25 @@ func (s *Store) FinishChallenge(ctx context.Context, challenge string, d ivr.Dis
 	return nil
 }
 
+// AbandonChallenges finishes the challenges whose calls an earlier process placed and
+// did not live to finish: whoever waits for one hears so now, not when it expires. Call
+// it when that process is gone.
+func (s *Store) AbandonChallenges(ctx context.Context) error {
+	var left []string
+	err := s.list(ctx, &left, `
+		SELECT id FROM challenges
+		WHERE claimed_at IS NOT NULL AND finished_at IS NULL AND verified_at IS NULL AND until > now()`)
+	if err != nil {
+		return fmt.Errorf("list verification calls: %w", err)
+	}
+	for _, challenge := range left {
+		if err := s.FinishChallenge(ctx, challenge, ivr.Interrupted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ChallengeState is how far a challenge has come.
 type ChallengeState string
 

@@ -212,3 +212,22 @@ func TestChallengeIsClaimedOnce(t *testing.T) {
 		t.Errorf("%d of %d were claimed", n.Load(), lines)
 	}
 }
+
+// A process that died in a verification call leaves nobody waiting: its challenge has
+// failed and its code is over, while one that waits for its call still does.
+func TestChallengesOfADeadProcessAreOver(t *testing.T) {
+	d := newDesk(t)
+	ctx := t.Context()
+	placed, code, _ := d.challenge()
+	if _, found, err := d.ClaimChallenge(ctx); err != nil || !found {
+		t.Fatal(found, err)
+	}
+	waiting, _, _ := d.challenge()
+	d.must(d.AbandonChallenges(ctx))
+	d.state(placed, ChallengeFailed)
+	d.state(waiting, ChallengeRequested)
+	if err := d.Check(ctx, placed, code, "call_1"); !errors.Is(err, ivr.ErrChallengeOver) {
+		t.Errorf("its code: %v", err)
+	}
+	d.verified(false)
+}

@@ -129,7 +129,20 @@ func (a *app) lineCommand() *cobra.Command {
 	}
 	add.Flags().StringVar(&phone, "phone", "", "a telephone number, E.164, reached through the trunk")
 	add.Flags().BoolVar(&sip, "sip", false, "a SIP phone that registers with Asterisk")
-	line.AddCommand(add, &cobra.Command{
+	var number string
+	change := &cobra.Command{
+		Use: "change LINE --phone NUMBER", Short: "Lead a line to another number; it must be verified again", Args: cobra.ExactArgs(1),
+		RunE: a.withStore(func(ctx context.Context, s *store.Store, _ config, args []string) (answer, error) {
+			id := ivr.LineID(args[0])
+			if err := s.ChangeLine(ctx, operator(), id, ivr.Phone, number); err != nil {
+				return answer{}, err
+			}
+			return say(map[string]any{"id": id}, "%s  not verified any more; `parley verify %s` calls it", id, id), nil
+		}),
+	}
+	change.Flags().StringVar(&number, "phone", "", "a telephone number, E.164, reached through the trunk")
+	require(change, "phone")
+	line.AddCommand(add, change, &cobra.Command{
 		Use: "list [ADVISOR]", Short: "List lines and whether they are verified", Args: cobra.MaximumNArgs(1),
 		RunE: a.withStore(func(ctx context.Context, s *store.Store, _ config, args []string) (answer, error) {
 			lines, err := s.Lines(ctx, ivr.AdvisorID(strings.Join(args, "")))

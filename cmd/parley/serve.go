@@ -78,6 +78,9 @@ func serve(ctx context.Context, c config) error {
 	if err := service.RecoverUntilDone(ctx); err != nil {
 		return err
 	}
+	if err := s.AbandonChallenges(ctx); err != nil {
+		log.Warn("verification calls of an earlier process end when they expire", "err", err)
+	}
 	ready.recovered.Store(true)
 	var background sync.WaitGroup
 	background.Go(func() { service.ProveTalks(ctx) })

@@ -133,3 +133,32 @@ func (s *scene) nowhere(digits ...string) {
 		}
 	}
 }
+
+// The program is killed in a verification call: its phone is hung up, nothing is
+// verified, whoever waits is told, and the next call verifies. A line that leads to
+// another number is not verified any more.
+func TestProgramKilledInAVerificationCall(t *testing.T) {
+	stage, _, ctx := newStage(t)
+	s := &scene{T: t, ctx: ctx, stage: stage}
+	var err error
+	s.advisor, err = stage.NewPhoneAdvisor(ctx, "Berta", newNumber())
+	s.must(err)
+	verify, err := stage.StartVerification(ctx, s.advisor.Line)
+	s.must(err)
+	call := s.rings()
+	s.hears(call, "enter-code")
+	s.must(stage.Program.Kill())
+	s.must(stage.Program.Start(ctx))
+	s.ends(call)
+	if said, err := verify.Wait(); err == nil || s.verified() {
+		s.Errorf("verified: %s", said)
+	}
+	s.verifyByPhone(s.advisor)
+	if !s.verified() {
+		s.Error("not verified by the next call")
+	}
+	s.says("not verified any more", "line", "change", s.advisor.Line, "--phone", newNumber())
+	if s.verified() {
+		s.Error("still verified at another number")
+	}
+}
