@@ -61,7 +61,7 @@ func (s *Service) reconnect(ctx context.Context, call *Call) bool {
 	defer s.entertain(ctx, call, call.Advisor)()
 	client, err := s.Switch.Dial(ctx, DialRequest{
 		LegID: clientLegID(call.ID, last+1), To: call.Loan.ClientLine,
-		CallerID: call.Plan.CallerID, Ring: ringAgain, CutAfter: setUpMost,
+		CallerID: call.DID, Ring: ringAgain, CutAfter: setUpMost,
 	})
 	if err != nil {
 		s.Log.Info("the client is not reached again", "call", call.ID, "why", err)

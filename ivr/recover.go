@@ -83,7 +83,7 @@ func (o OpenCall) call() *Call {
 		Line: o.Line, Terms: o.Terms, Held: o.Held, holds: o.Holds,
 	}
 	c.Plan.Version, c.Plan.Language = o.Plan, o.Terms.Language
-	c.Loan.ID, c.Loan.Client, c.Loan.Advisor = o.Loan, o.Client, o.Advisor
+	c.Loan.ID, c.Loan.Client, c.Loan.Advisor, c.Loan.ClientLine = o.Loan, o.Client, o.Advisor, o.ClientLine
 	return c
 }
 

@@ -254,10 +254,11 @@ func (s *Store) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error) 
 			Most    money.Amount
 			OnHold  money.Amount `db:"on_hold"`
 			Holds   int
-			SinceUS int64 `db:"since_us"`
+			Phone   []byte `db:"phone_sealed"`
+			SinceUS int64  `db:"since_us"`
 		}
 		if err := s.db.SelectContext(ctx, &rows, selectCalls+`,
-				h.least, h.most,
+				h.least, h.most, (SELECT phone_sealed FROM clients WHERE id = c.client) AS phone_sealed,
 				(SELECT sum(amount) FROM holds WHERE call = c.id)::bigint AS on_hold,
 				(SELECT max(number) FROM holds WHERE call = c.id) AS holds,
 				coalesce((SELECT extract(epoch FROM clock_timestamp() - joined_at) * 1000000
@@ -272,6 +273,10 @@ func (s *Store) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error) 
 			if err != nil {
 				return err
 			}
+			phone, err := s.vault.open(r.Client, r.Phone)
+			if err != nil {
+				return err
+			}
 			var terms dialplan.Terms
 			if c.Terms != nil {
 				terms = *c.Terms
@@ -281,7 +286,8 @@ func (s *Store) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error) 
 					Call: c.ID, Loan: c.Loan, DID: c.DID, ANI: c.ANI, Client: c.Client, Advisor: c.Advisor, Line: c.Line,
 					Plan: c.Plan, Terms: terms, StartedAt: c.StartedAt, Least: r.Least, Most: r.Most,
 				},
-				Held: r.OnHold, Holds: r.Holds, Segments: c.Segments, Since: time.Duration(r.SinceUS) * time.Microsecond,
+				ClientLine: ivr.Line{Kind: ivr.Phone, Address: phone},
+				Held:       r.OnHold, Holds: r.Holds, Segments: c.Segments, Since: time.Duration(r.SinceUS) * time.Microsecond,
 			}
 		}
 		return nil

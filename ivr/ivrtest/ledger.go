@@ -143,7 +143,7 @@ func (p *Program) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error
 	defer p.mu.Unlock()
 	for _, call := range p.calls {
 		open = append(open, ivr.OpenCall{
-			Opening: call.Opening, Held: call.held, Holds: call.holds,
+			Opening: call.Opening, ClientLine: p.Loan.ClientLine, Held: call.held, Holds: call.holds,
 			Segments: append([]ivr.Segment(nil), call.segments...), Since: time.Since(call.since),
 		})
 	}
