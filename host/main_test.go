@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/signal"
 	"testing"
 	"time"
 
@@ -25,16 +24,7 @@ import (
 var exchange *lab.Lab
 
 func TestMain(m *testing.M) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	var err error
-	if exchange, err = lab.Start(ctx, lab.Options{WithoutAsterisk: true}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	exchange.Close()
-	os.Exit(code)
+	os.Exit(lab.RunTests(m, lab.Options{WithoutAsterisk: true}, &exchange))
 }
 
 // town is a host on a database of its own, with one advisor who is on line.

@@ -2,11 +2,9 @@ package store
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net/url"
 	"os"
-	"os/signal"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,16 +21,7 @@ import (
 var exchange *lab.Lab
 
 func TestMain(m *testing.M) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	var err error
-	if exchange, err = lab.Start(ctx, lab.Options{WithoutAsterisk: true}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	exchange.Close()
-	os.Exit(code)
+	os.Exit(lab.RunTests(m, lab.Options{WithoutAsterisk: true}, &exchange))
 }
 
 var testKey = bytes.Repeat([]byte("key."), 8)
