@@ -122,7 +122,7 @@ func (s *Service) tellPrice(ctx context.Context, call *Call) error {
 
 // ring rings the advisor's line while the client hears music or a ringing tone,
 // until the advisor has accepted.
-func (s *Service) ring(ctx context.Context, call *Call) (err error) {
+func (s *Service) ring(ctx context.Context, call *Call) error {
 	// A call nobody is left to watch must not ring on; the talk sets it anew.
 	if err := call.Client.CutAfter(ctx, setUpMost); err != nil {
 		return err
@@ -130,16 +130,21 @@ func (s *Service) ring(ctx context.Context, call *Call) (err error) {
 	stop := s.entertain(ctx, call, call.Client)
 	defer stop()
 
-	rung := time.Now()
-	defer func() { call.Ring = time.Since(rung) }()
-	call.Advisor, err = s.Switch.Dial(ctx, DialRequest{
-		LegID: string(call.ID) + ".advisor-1", To: call.Loan.Line,
-		CallerID: call.Plan.CallerID, Ring: call.Plan.Limits.Ring, CutAfter: setUpMost,
-	})
-	if err != nil {
+	if err := s.dialAdvisor(ctx, call, call.Loan.Line); err != nil {
 		return err
 	}
 	return s.accept(ctx, call)
+}
+
+// dialAdvisor rings an advisor's line until it answers.
+func (s *Service) dialAdvisor(ctx context.Context, call *Call, line Line) (err error) {
+	rung := time.Now()
+	call.Advisor, err = s.Switch.Dial(ctx, DialRequest{
+		LegID: string(call.ID) + ".advisor-1", To: line,
+		CallerID: call.Plan.CallerID, Ring: call.Plan.Limits.Ring, CutAfter: setUpMost,
+	})
+	call.Ring = time.Since(rung)
+	return err
 }
 
 // entertain lets a party hear something while they wait, until stop returns.

@@ -116,11 +116,11 @@ func (s *Service) extend(ctx context.Context, call *Call, t *talking) bool {
 		return false
 	}
 	_, deadline, _ := call.allowed(t)
-	ctx, cancel := context.WithTimeout(ctx, min(extendMost, time.Until(deadline)/2))
-	defer cancel()
 	rate := call.Terms.Rate
 	least := rate.Charge(longest+rate.Increment) - call.Held // what buys one increment more
-	more, err := s.Ledger.Extend(ctx, call.ID, call.holds+1, least, call.Terms.Most()-call.Held)
+	asking, cancel := context.WithTimeout(ctx, min(extendMost, time.Until(deadline)/2))
+	defer cancel()
+	more, err := s.Ledger.Extend(asking, call.ID, call.holds+1, least, call.Terms.Most()-call.Held)
 	if errors.As(err, new(*NoFunds)) {
 		return false
 	}

@@ -3,7 +3,6 @@ package ivr
 import (
 	"context"
 	"errors"
-	"time"
 )
 
 const codeDigits = 6
@@ -26,13 +25,7 @@ func (s *Service) verificationCall(ctx context.Context, call *Call, challenge Ch
 		return err
 	}
 	call.DID = call.Plan.CallerID
-	rung := time.Now()
-	call.Advisor, err = s.Switch.Dial(ctx, DialRequest{
-		LegID: string(call.ID) + ".advisor-1", To: challenge.Line,
-		CallerID: call.Plan.CallerID, Ring: call.Plan.Limits.Ring, CutAfter: setUpMost,
-	})
-	call.Ring = time.Since(rung)
-	if err != nil {
+	if err := s.dialAdvisor(ctx, call, challenge.Line); err != nil {
 		return err
 	}
 	if err := s.askForCode(ctx, call, challenge); err != nil {

@@ -46,7 +46,7 @@ func (r *readiness) check(context.Context) error {
 
 // startHost serves HTTP until ctx ends or stop is called, which waits for requests that
 // are under way.
-func startHost(ctx context.Context, c config, s *store.Store, ready *readiness, log *slog.Logger) (stop func(), err error) {
+func startHost(ctx context.Context, c config, s *store.Store, plans *planner, ready *readiness, log *slog.Logger) (stop func(), err error) {
 	if c.httpAddr == httpOff {
 		return func() {}, nil
 	}
@@ -55,7 +55,7 @@ func startHost(ctx context.Context, c config, s *store.Store, ready *readiness, 
 		return nil, fmt.Errorf("http.addr: %w", err)
 	}
 	server := host.New(host.Config{
-		Store: s, Plan: (&planner{store: s}).active, Ready: ready.check, TopUp: c.topUpURL, Log: log,
+		Store: s, Plan: plans.active, Ready: ready.check, TopUp: c.topUpURL, Log: log,
 	}).Server()
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})

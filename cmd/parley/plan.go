@@ -149,9 +149,9 @@ func (a *app) planActivate() *cobra.Command {
 	return &cobra.Command{
 		Use: "activate VERSION", Short: "Make a version hold for the next call", Args: cobra.ExactArgs(1),
 		RunE: a.withStore(func(ctx context.Context, s *store.Store, _ config, args []string) (answer, error) {
-			version, err := strconv.ParseInt(args[0], 10, 64)
+			version, err := versionOrActive(ctx, s, args)
 			if err != nil {
-				return answer{}, fmt.Errorf("%q is not a version; `parley plan list` shows them", args[0])
+				return answer{}, err
 			}
 			if _, err := (&planner{store: s}).version(ctx, version); err != nil {
 				return answer{}, err

@@ -52,7 +52,8 @@ func serve(ctx context.Context, c config) error {
 	}
 	defer s.Disconnect()
 	ready := &readiness{stopping: ctx}
-	stopHost, err := startHost(ctx, c, s, ready, log)
+	plans := &planner{store: s}
+	stopHost, err := startHost(ctx, c, s, plans, ready, log)
 	if err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func serve(ctx context.Context, c config) error {
 
 	service := &ivr.Service{
 		Switch: asterisk, Ledger: s, Directory: s, Verifications: s,
-		Plan: (&planner{store: s}).active, Stopping: ctx, Log: log,
+		Plan: plans.active, Stopping: ctx, Log: log,
 	}
 	if err := service.RecoverUntilDone(ctx); err != nil {
 		return err

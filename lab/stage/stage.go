@@ -162,8 +162,8 @@ func (s *Stage) ParleyJSON(ctx context.Context, answer any, args ...string) erro
 	return json.Unmarshal([]byte(out), answer)
 }
 
-// Start begins one of the program's commands that takes its time; its standard
-// output can be read while it runs.
+// Command is one of the program's commands that takes its time, not started yet; its
+// standard output can be read while it runs.
 func (s *Stage) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.bin, args...)
 	cmd.Env = append(os.Environ(), s.Env...)
