@@ -117,6 +117,9 @@ func (r *reader) plan(n *yaml.Node) (p Plan) {
 		field{name: "numbers", read: func(n *yaml.Node, at string) { p.Numbers = r.numbers(n, at) }},
 		field{name: "rates", read: func(n *yaml.Node, at string) { p.Rates = r.rates(n, at) }},
 		field{name: "limits", read: func(n *yaml.Node, at string) { p.Limits = r.limits(n, at) }},
+		field{name: "destinations", read: func(n *yaml.Node, at string) { p.Destinations = r.destinations(n, at) }},
+		field{name: "top_up", read: func(n *yaml.Node, at string) { p.TopUp = r.topUp(n, at) }},
+		field{name: "appointments", read: func(n *yaml.Node, at string) { p.Appointments = r.appointments(n, at) }},
 		field{name: "advisors", optional: true, read: func(n *yaml.Node, at string) { p.Advisors = r.advisors(n, at) }},
 	)
 	r.crossCheck(n, p)
@@ -136,13 +139,20 @@ func (r *reader) crossCheck(n *yaml.Node, p Plan) {
 	if pre.Most > l.LongestTalk {
 		r.bad(child(limits, "longest_talk"), "limits.longest_talk", "must be at least limits.predetermined.most (%v)", pre.Most)
 	}
+	if l.OwnPrice.Least > l.OwnPrice.Most {
+		r.bad(child(limits, "own_price"), "limits.own_price", "must be least <= most")
+	}
+	if a := p.Appointments; a.Hold == AtStart && a.ClientNoShow > 0 {
+		r.bad(child(child(n, "appointments"), "client_no_show"), "appointments.client_no_show",
+			"must be 0 where hold is %s: there is nothing to take it from", AtStart)
+	}
 	advisors := child(n, "advisors")
 	for id, a := range p.Advisors {
 		node, path := child(advisors, id), "advisors."+id
 		if _, ok := p.Rates[a.Rate]; a.Rate != "" && !ok {
 			r.bad(child(node, "rate"), path+".rate", "there is no rate %q; add it under rates, or name one that is there", a.Rate)
 		}
-		if longest := p.Terms(id, 0).LongestTalk; a.Predetermined > longest {
+		if longest := p.Terms(id, Wish{}).LongestTalk; a.Predetermined > longest {
 			r.bad(child(node, "predetermined"), path+".predetermined", "must not exceed the longest talk (%v)", longest)
 		}
 	}
@@ -181,9 +191,9 @@ func (r *reader) rates(n *yaml.Node, path string) map[string]Rate {
 		before := len(r.faults)
 		r.fields(n, path,
 			field{name: "per_minute", read: func(n *yaml.Node, at string) {
-				rate.PerMinute = money.Amount(r.integer(n, at, 1, int(money.MaxPerMinute)))
+				rate.PerMinute = r.amount(n, at, 1, money.MaxPerMinute)
 			}},
-			field{name: "fee", read: func(n *yaml.Node, at string) { rate.Fee = money.Amount(r.integer(n, at, 0, int(money.MaxFee))) }},
+			field{name: "fee", read: func(n *yaml.Node, at string) { rate.Fee = r.amount(n, at, 0, money.MaxFee) }},
 			field{name: "increment", read: func(n *yaml.Node, at string) { rate.Increment = r.duration(n, at, time.Second, time.Hour) }},
 			field{name: "minimum", read: func(n *yaml.Node, at string) { rate.Minimum = r.duration(n, at, 0, time.Hour) }},
 			field{name: "free", read: func(n *yaml.Node, at string) { rate.Free = r.duration(n, at, 0, time.Hour) }},
@@ -216,7 +226,7 @@ func (r *reader) limits(n *yaml.Node, path string) (l Limits) {
 					l.Predetermined.Most = r.duration(n, at, time.Second, 12*time.Hour)
 				}})
 		}},
-		field{name: "warnings", read: func(n *yaml.Node, at string) { l.Warnings = r.warnings(n, at) }},
+		field{name: "warnings", read: func(n *yaml.Node, at string) { l.Warnings = r.falling(n, at, leastWarning, time.Hour) }},
 		field{name: "entry_tries", read: func(n *yaml.Node, at string) { l.EntryTries = r.integer(n, at, 1, 5) }},
 		field{name: "loan", read: func(n *yaml.Node, at string) { l.Loan = r.duration(n, at, time.Minute, 24*time.Hour) }},
 		field{name: "quarantine", read: func(n *yaml.Node, at string) { l.Quarantine = r.duration(n, at, 0, 30*24*time.Hour) }},
@@ -226,27 +236,66 @@ func (r *reader) limits(n *yaml.Node, path string) (l Limits) {
 				field{name: "per_client", read: func(n *yaml.Node, at string) { l.Concurrent.PerClient = r.integer(n, at, 1, 100) }},
 				field{name: "per_advisor", read: func(n *yaml.Node, at string) { l.Concurrent.PerAdvisor = r.integer(n, at, 1, 100) }})
 		}},
+		field{name: "own_price", read: func(n *yaml.Node, at string) {
+			r.fields(n, at,
+				field{name: "least", read: func(n *yaml.Node, at string) { l.OwnPrice.Least = r.amount(n, at, 1, money.MaxPerMinute) }},
+				field{name: "most", read: func(n *yaml.Node, at string) { l.OwnPrice.Most = r.amount(n, at, 1, money.MaxPerMinute) }})
+		}},
+		field{name: "queue", read: func(n *yaml.Node, at string) { l.Queue = r.integer(n, at, 0, 1000) }},
+		field{name: "turn", read: func(n *yaml.Node, at string) { l.Turn = r.duration(n, at, 5*time.Second, time.Hour) }},
+		field{name: "rated_talk", read: func(n *yaml.Node, at string) { l.RatedTalk = r.duration(n, at, time.Second, 12*time.Hour) }},
+		field{name: "live_calls", read: func(n *yaml.Node, at string) {
+			l.LiveCalls = LiveCalls(r.oneOf(n, at, string(Keep), string(Follow)))
+		}},
+		field{name: "second_person", read: func(n *yaml.Node, at string) { l.SecondPerson = r.amount(n, at, 0, maxAmount) }},
 	)
 	return l
+}
+
+// maxAmount is a sum that nobody means to write.
+const maxAmount = money.Amount(1_000_000_00)
+
+func (r *reader) topUp(n *yaml.Node, path string) (t TopUp) {
+	r.fields(n, path,
+		field{name: "amount", read: func(n *yaml.Node, at string) { t.Amount = r.amount(n, at, 1, maxAmount) }},
+		field{name: "key_within", read: func(n *yaml.Node, at string) { t.KeyWithin = r.duration(n, at, 3*time.Second, 30*time.Second) }})
+	return t
+}
+
+func (r *reader) appointments(n *yaml.Node, path string) (a Appointments) {
+	r.fields(n, path,
+		field{name: "hold", read: func(n *yaml.Node, at string) { a.Hold = HoldAt(r.oneOf(n, at, string(AtBooking), string(AtStart))) }},
+		field{name: "ahead", read: func(n *yaml.Node, at string) { a.Ahead = r.duration(n, at, time.Minute, 366*24*time.Hour) }},
+		field{name: "early", read: func(n *yaml.Node, at string) { a.Early = r.duration(n, at, 0, 24*time.Hour) }},
+		field{name: "late", read: func(n *yaml.Node, at string) { a.Late = r.duration(n, at, time.Second, 24*time.Hour) }},
+		field{name: "remind", read: func(n *yaml.Node, at string) { a.Remind = r.falling(n, at, time.Second, 30*24*time.Hour) }},
+		field{name: "verify", read: func(n *yaml.Node, at string) { a.Verify = r.duration(n, at, time.Second, time.Hour) }},
+		field{name: "client_no_show", read: func(n *yaml.Node, at string) { a.ClientNoShow = r.amount(n, at, 0, maxAmount) }})
+	return a
+}
+
+func (r *reader) amount(n *yaml.Node, path string, from, to money.Amount) money.Amount {
+	return money.Amount(r.integer(n, path, int(from), int(to)))
 }
 
 // leastWarning leaves time to speak a warning before the end it warns of.
 const leastWarning = 5 * time.Second
 
-func (r *reader) warnings(n *yaml.Node, path string) (warnings []time.Duration) {
+// falling reads times before something, the longest first.
+func (r *reader) falling(n *yaml.Node, path string, from, to time.Duration) (times []time.Duration) {
 	if n.Kind != yaml.SequenceNode {
-		r.bad(n, path, "must be a list of times before the end, such as [2m, 1m, 20s]")
+		r.bad(n, path, "must be a list of times before, such as [2m, 1m, 20s]")
 		return nil
 	}
 	for i, item := range n.Content {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		d := r.duration(item, at, leastWarning, time.Hour)
-		if i > 0 && d >= warnings[i-1] {
-			r.bad(item, at, "must go down: %v comes after %v", d, warnings[i-1])
+		d := r.duration(item, at, from, to)
+		if i > 0 && d >= times[i-1] {
+			r.bad(item, at, "must go down: %v comes after %v", d, times[i-1])
 		}
-		warnings = append(warnings, d)
+		times = append(times, d)
 	}
-	return warnings
+	return times
 }
 
 func (r *reader) advisors(n *yaml.Node, path string) map[string]Advisor {

@@ -19,6 +19,11 @@ type Plan struct {
 	Numbers  []Number
 	Rates    map[string]Rate
 	Limits   Limits
+
+	Destinations Destinations
+	TopUp        TopUp
+	Appointments Appointments
+
 	Advisors map[string]Advisor // by advisor ID: the administrator's word on some of them
 }
 
@@ -54,7 +59,49 @@ type Limits struct {
 	Loan          time.Duration   // how long a number is lent
 	Quarantine    time.Duration   // how long it is kept back after that
 	Concurrent    Concurrent
+	OwnPrice      OwnPrice
+	Queue         int           // how many clients may wait for one advisor
+	Turn          time.Duration // how long a client whose turn has come may take to dial
+	RatedTalk     time.Duration // a talk this long is rated by the client
+	LiveCalls     LiveCalls
+	SecondPerson  money.Amount // an adjustment above this needs a second administrator
 }
+
+// LiveCalls says what activating a plan does to the calls that are up.
+type LiveCalls string
+
+const (
+	Keep   LiveCalls = "keep"   // they end by the plan they began with
+	Follow LiveCalls = "follow" // they take its longest talk and its warnings; never its price
+)
+
+// OwnPrice bounds what an advisor may ask for a minute.
+type OwnPrice struct{ Least, Most money.Amount }
+
+// TopUp is what a client adds by pressing 1 at a warning.
+type TopUp struct {
+	Amount    money.Amount
+	KeyWithin time.Duration // of the warning
+}
+
+// Appointments are the rules of scheduled calls.
+type Appointments struct {
+	Hold         HoldAt
+	Ahead        time.Duration   // how far ahead one may be asked for
+	Early        time.Duration   // before its time the number is lent
+	Late         time.Duration   // after it a client may still dial in
+	Remind       []time.Duration // before it, the longest first; both are
+	Verify       time.Duration   // before it an advisor without a verified line is asked to verify one
+	ClientNoShow money.Amount    // what a client who does not come pays, of what is held
+}
+
+// HoldAt is when the money for an appointment's length is set aside.
+type HoldAt string
+
+const (
+	AtBooking HoldAt = "booking" // when the advisor accepts
+	AtStart   HoldAt = "start"
+)
 
 // Predetermined is the length of talk that a client's money must cover before
 // anyone is rung. The host sets Default; an advisor may set their own within
@@ -93,19 +140,27 @@ type Terms struct {
 	Warnings       []time.Duration `json:"warnings_ns"`
 }
 
-// Terms are the terms of a call to an advisor who asked for a predetermined
-// length of wish (0 where they did not).
+// Wish is what an advisor asks for themselves; zero fields ask for nothing.
+type Wish struct {
+	PerMinute     money.Amount
+	Predetermined time.Duration
+}
+
+// Terms are the terms of a call to an advisor with a wish.
 //
 // Precedence, strongest first: the administrator's word on this advisor, the
 // advisor's own wish (brought within the plan's bounds), the host's default. No
 // talk is required that is longer than the longest allowed.
-func (p Plan) Terms(advisor string, wish time.Duration) Terms {
+func (p Plan) Terms(advisor string, wish Wish) Terms {
 	said := p.Advisors[advisor]
 	name := said.Rate
 	if name == "" {
 		name = DefaultRate
 	}
 	rate := p.Rates[name]
+	if said.Rate == "" && wish.PerMinute > 0 {
+		rate.PerMinute = min(max(wish.PerMinute, p.Limits.OwnPrice.Least), p.Limits.OwnPrice.Most)
+	}
 	t := Terms{
 		RateName: name, Rate: rate.Rate, AdvisorPercent: rate.AdvisorPercent,
 		Currency: p.Currency, Language: p.Language,
@@ -118,8 +173,8 @@ func (p Plan) Terms(advisor string, wish time.Duration) Terms {
 	switch {
 	case said.Predetermined > 0:
 		t.Predetermined, t.SetBy = said.Predetermined, "administrator"
-	case wish > 0:
-		t.Predetermined, t.SetBy = min(max(wish, bounds.Least), bounds.Most), "advisor"
+	case wish.Predetermined > 0:
+		t.Predetermined, t.SetBy = min(max(wish.Predetermined, bounds.Least), bounds.Most), "advisor"
 	default:
 		t.Predetermined, t.SetBy = bounds.Default, "host"
 	}

@@ -58,6 +58,11 @@ func TestEveryFaultNamesLineFieldAndRemedy(t *testing.T) {
 		{"too many tries", "entry_tries: 3", "entry_tries: 99", "limits.entry_tries: is \"99\"; must be a whole number from 1 to 5"},
 		{"unlimited calls", "all: 200", "all: unlimited", "limits.concurrent.all"},
 		{"a mapping is a list", "numbers: ", "numbers: {}\nx: ", "numbers: must be a list"},
+		{"own prices cross", "own_price: {least: 99,", "own_price: {least: 999,", "limits.own_price: must be least <= most"},
+		{"live calls do neither", "live_calls: keep ", "live_calls: end ", `limits.live_calls: is "end"; must be one of keep, follow`},
+		{"a country is spelt out", "  AT: [mobile, fixed]", "  Austria: [mobile]", "destinations.Austria: must be two capital letters"},
+		{"a premium number", "  AT: [mobile, fixed]", "  AT: [premium]", `destinations.AT[0]: is "premium"; must be one of mobile, fixed, voip`},
+		{"the reminders go up", "remind: [24h, 10m]", "remind: [10m, 24h]", "appointments.remind[1]: must go down"},
 		{"an advisor's rate is unknown", "# advisors:", "advisors: {adv_1: {rate: gold}}\n#", `advisors.adv_1.rate: there is no rate "gold"`},
 		{"an advisor is no advisor", "# advisors:", "advisors: {anna: {}}\n#", "advisors.anna: must be an advisor's ID"},
 		{"an advisor's least exceeds the longest", "# advisors:", "advisors: {adv_1: {predetermined: 2h}}\n#", "advisors.adv_1.predetermined: must not exceed the longest talk"},
@@ -99,6 +104,14 @@ func TestAllFaultsAreTold(t *testing.T) {
 	}
 }
 
+// What a client who does not come pays is taken from what was held when they booked.
+func TestNoFeeWhereNothingIsHeldForIt(t *testing.T) {
+	text := strings.NewReplacer("hold: booking ", "hold: start ", "client_no_show: 0 ", "client_no_show: 100 ").Replace(string(Example))
+	if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), "appointments.client_no_show: must be 0 where hold is start") {
+		t.Error(err)
+	}
+}
+
 func TestWhatIsNotYAMLIsRefusedWithItsLine(t *testing.T) {
 	for _, text := range []string{"", "currency: EUR\nlanguage: [en", "\t", "- 1", "42"} {
 		if _, err := Parse([]byte(text)); !errors.As(err, new(Faults)) {
@@ -128,18 +141,18 @@ func TestPredeterminedPrecedence(t *testing.T) {
 		{"adv_told", 7 * time.Minute, 10 * time.Minute, "administrator"},
 		{"adv_short", 0, 2 * time.Minute, "host"},
 	} {
-		terms := p.Terms(c.advisor, c.wish)
+		terms := p.Terms(c.advisor, Wish{Predetermined: c.wish})
 		if terms.Predetermined != c.want || terms.SetBy != c.by {
 			t.Errorf("%s, wish %v: %v by %s, want %v by %s", c.advisor, c.wish, terms.Predetermined, terms.SetBy, c.want, c.by)
 		}
 	}
-	if p.Terms("adv_told", 0).RateName != "premium" || p.Terms("adv_any", 0).RateName != "standard" {
+	if p.Terms("adv_told", Wish{}).RateName != "premium" || p.Terms("adv_any", Wish{}).RateName != "standard" {
 		t.Error("the administrator's rate is not applied")
 	}
 }
 
 func TestTermsBoundTheTalk(t *testing.T) {
-	terms := example(t).Terms("adv_any", 0)
+	terms := example(t).Terms("adv_any", Wish{})
 	if terms.Least() != 995 || terms.Most() != 60*199 {
 		t.Errorf("least %v, most %v", terms.Least(), terms.Most())
 	}
@@ -175,4 +188,54 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("not faults: %v", err)
 		}
 	})
+}
+
+// An advisor's own price holds within the plan's bounds, unless the administrator has
+// named their rate.
+func TestOwnPrice(t *testing.T) {
+	p := example(t)
+	p.Advisors = map[string]Advisor{"adv_told": {Rate: "premium"}}
+	for _, c := range []struct {
+		advisor    string
+		wish, want money.Amount
+	}{
+		{"adv_any", 0, 199}, {"adv_any", 300, 300}, {"adv_any", 1, 99}, {"adv_any", 9999, 499}, {"adv_told", 300, 349},
+	} {
+		if got := p.Terms(c.advisor, Wish{PerMinute: c.wish}).Rate.PerMinute; got != c.want {
+			t.Errorf("%s asks for %d: %d, want %d", c.advisor, c.wish, got, c.want)
+		}
+	}
+}
+
+// Only numbers of countries and kinds that the plan lists are called.
+func TestOnlyListedDestinationsAreCalled(t *testing.T) {
+	p := example(t)
+	for number, why := range map[string]string{
+		"+4915112345601":    "",
+		"+493055500101":     "",
+		"+436641234567":     "",
+		"+499001234567":     "kind of number", // premium
+		"+491805123456":     "kind of number", // shared cost
+		"+498001234567":     "kind of number", // toll-free costs the one who is called
+		"+4970012345678":    "kind of number", // personal
+		"+441632960961":     "country",
+		"+8835100012345":    "", // set below: an international network has no country
+		"+882346123456":     "no numbers",
+		"+49151":            "no numbers",
+		"+49 151 12345601":  "not E.164",
+		"015112345601":      "not E.164",
+		"anonymous":         "not E.164",
+		"+4915112345601x22": "not E.164",
+	} {
+		err := p.MayCall(number)
+		if number == "+8835100012345" {
+			if err == nil {
+				t.Error("an international network can be called")
+			}
+			continue
+		}
+		if why == "" && err != nil || why != "" && (err == nil || !strings.Contains(err.Error(), why)) {
+			t.Errorf("%s: %v, want %q", number, err, why)
+		}
+	}
 }

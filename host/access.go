@@ -46,6 +46,17 @@ func asker(ctx context.Context) store.Token { return ctx.Value(tokenKey{}).(stor
 // that client, others to nobody ("").
 func own(ctx context.Context) ivr.ClientID { return asker(ctx).Client }
 
+// ownAdvisor is the same for an advisor's app.
+func ownAdvisor(ctx context.Context) ivr.AdvisorID { return asker(ctx).Advisor }
+
+// onlyOwn refuses an advisor's app what is another advisor's, as if it were not there.
+func onlyOwn(ctx context.Context, advisor ivr.AdvisorID) error {
+	if mine := ownAdvisor(ctx); mine != "" && mine != advisor {
+		return newProblem("not_found")
+	}
+	return nil
+}
+
 // actFor is the client for whom the asker acts: the session's own, or who is named.
 func actFor(ctx context.Context, named ivr.ClientID) (ivr.ClientID, error) {
 	mine := own(ctx)

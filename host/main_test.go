@@ -127,7 +127,7 @@ func (w *town) newClient(amount money.Amount) (ivr.ClientID, client.Client) {
 
 func (w *town) token(role store.Role, of ivr.ClientID) (client.Client, store.TokenID) {
 	w.Helper()
-	token, secret, err := w.store.CreateToken(w.Context(), "test", role, of, time.Hour)
+	token, secret, err := w.store.CreateToken(w.Context(), "test", store.Token{Role: role, Client: of, Holder: "Ada"}, time.Hour)
 	w.must(err)
 	return client.Client{URL: w.url, Token: secret}, token.ID
 }

@@ -124,7 +124,7 @@ func (h *Host) advisors(ctx context.Context, in *struct {
 	}
 	list := make([]Advisor, len(states))
 	for i, s := range states {
-		terms := plan.Terms(string(s.ID), s.Predetermine)
+		terms := plan.Terms(string(s.ID), s.Wish)
 		list[i] = Advisor{Named{string(s.ID), s.Name}, s.State, priceOf(terms), terms.Least(), seconds(terms.Predetermined)}
 	}
 	return &struct{ Body Advisors }{Advisors{list}}, nil

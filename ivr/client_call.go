@@ -95,7 +95,7 @@ func (s *Service) hold(ctx context.Context, call *Call) error {
 // admit decides, without touching anything, whether the call may go on, and what
 // to hold for it. [Service.Explain] asks the same.
 func admit(call *Call) (Opening, error) {
-	terms := call.Plan.Terms(string(call.Loan.Advisor), call.Loan.Predetermine)
+	terms := call.Plan.Terms(string(call.Loan.Advisor), call.Loan.Wish)
 	if !call.Loan.Line.Verified {
 		return Opening{}, ErrNotVerified
 	}

@@ -135,17 +135,17 @@ const (
 
 // Loan is a number lent to one client for one advisor until a time.
 type Loan struct {
-	ID           LoanID
-	DID          string
-	Client       ClientID
-	ClientAlias  string // what the advisor hears instead of a name
-	ClientLine   Line   // the client's telephone, to call them again; no ID
-	Topic        string // what the client wants; may be empty
-	Advisor      AdvisorID
-	AdvisorName  string // what the client hears
-	Line         Line
-	Predetermine time.Duration // as the advisor set it; 0 where they did not
-	Until        time.Time
+	ID          LoanID
+	DID         string
+	Client      ClientID
+	ClientAlias string // what the advisor hears instead of a name
+	ClientLine  Line   // the client's telephone, to call them again; no ID
+	Topic       string // what the client wants; may be empty
+	Advisor     AdvisorID
+	AdvisorName string // what the client hears
+	Line        Line
+	Wish        dialplan.Wish // the advisor's
+	Until       time.Time
 }
 
 // Directory knows who a call is for.

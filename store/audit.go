@@ -14,10 +14,10 @@ import (
 
 // Report is what an audit found.
 type Report struct {
-	Accounts, Transfers, Calls, Events int
-	LogRow                             int64  // the last of the audit log,
-	LogHash                            string // and its hash: to compare with what was noted elsewhere
-	Faults                             []Fault
+	Accounts, Transfers, Calls, Acts int
+	LogRow                           int64  // the last of the audit log,
+	LogHash                          string // and its hash: to compare with what was noted elsewhere
+	Faults                           []Fault
 }
 
 // Fault is a row that is not as it must be. Another row may be the cause: the remedy
@@ -32,7 +32,7 @@ func (f Fault) String() string {
 
 func (r Report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d accounts, %d transfers, %d calls, %d events in the audit log\n", r.Accounts, r.Transfers, r.Calls, r.Events)
+	fmt.Fprintf(&b, "%d accounts, %d transfers, %d calls, %d acts in the audit log\n", r.Accounts, r.Transfers, r.Calls, r.Acts)
 	fmt.Fprintf(&b, "audit log: row %d, %s\n", r.LogRow, nonempty(r.LogHash, "empty"))
 	for _, f := range r.Faults {
 		fmt.Fprintln(&b, f)
@@ -59,7 +59,7 @@ func (s *Store) Audit(ctx context.Context) (r Report, err error) {
 func (s *Store) audit(ctx context.Context, tx *sqlx.Tx) (r Report, err error) {
 	if err := tx.QueryRowxContext(ctx, `
 		SELECT (SELECT count(*) FROM accounts), (SELECT count(*) FROM transfers), (SELECT count(*) FROM calls),
-			(SELECT count(*) FROM audit_log)`).Scan(&r.Accounts, &r.Transfers, &r.Calls, &r.Events); err != nil {
+			(SELECT count(*) FROM audit_log)`).Scan(&r.Accounts, &r.Transfers, &r.Calls, &r.Acts); err != nil {
 		return r, err
 	}
 	for _, c := range auditChecks {

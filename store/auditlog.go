@@ -13,8 +13,8 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Event is a row of the audit log.
-type Event struct {
+// Act is a row of the audit log.
+type Act struct {
 	ID      int64
 	At      time.Time
 	Who     string // a person's name, or "call <ID>"
@@ -26,11 +26,11 @@ type Event struct {
 // auditLogLock is the advisory lock under which the chain grows.
 const auditLogLock = 0x7061726c // "parl"
 
-// log appends an event in tx. It is the last thing that a transaction does, since
+// log appends an act in tx. It is the last thing that a transaction does, since
 // all who append wait for its end.
-func (s *Store) log(ctx context.Context, tx *sqlx.Tx, e Event) error {
-	if e.Detail == nil {
-		e.Detail = map[string]string{}
+func (s *Store) log(ctx context.Context, tx *sqlx.Tx, a Act) error {
+	if a.Detail == nil {
+		a.Detail = map[string]string{}
 	}
 	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, auditLogLock); err != nil {
 		return err
@@ -43,38 +43,38 @@ func (s *Store) log(ctx context.Context, tx *sqlx.Tx, e Event) error {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	e.ID = last.ID + 1
-	if err := tx.GetContext(ctx, &e.At, `SELECT clock_timestamp()`); err != nil {
+	a.ID = last.ID + 1
+	if err := tx.GetContext(ctx, &a.At, `SELECT clock_timestamp()`); err != nil {
 		return err
 	}
-	detail, err := json.Marshal(e.Detail)
+	detail, err := json.Marshal(a.Detail)
 	if err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO audit_log (id, at, who, what, subject, detail, prev_hash, hash)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		e.ID, e.At, e.Who, e.What, e.Subject, string(detail), last.Hash, s.vault.link(e, last.Hash))
+		a.ID, a.At, a.Who, a.What, a.Subject, string(detail), last.Hash, s.vault.link(a, last.Hash))
 	if err != nil {
 		return fmt.Errorf("write the audit log: %w", err)
 	}
 	return nil
 }
 
-// link is the hash of an event that follows another. Maps of texts marshal in one
+// link is the hash of an act that follows another. Maps of texts marshal in one
 // way only, whatever jsonb does to their order.
-func (v *vault) link(e Event, prev []byte) []byte {
-	detail, err := json.Marshal(e.Detail)
+func (v *vault) link(a Act, prev []byte) []byte {
+	detail, err := json.Marshal(a.Detail)
 	if err != nil {
 		panic(err) // texts always marshal
 	}
-	return mac(v.chain, fmt.Sprint(e.ID), e.At.UTC().Format(time.RFC3339Nano), e.Who, e.What, e.Subject,
+	return mac(v.chain, fmt.Sprint(a.ID), a.At.UTC().Format(time.RFC3339Nano), a.Who, a.What, a.Subject,
 		string(detail), string(prev))
 }
 
-// Log lists events, the newest first; of one subject, unless it is "".
-func (s *Store) Log(ctx context.Context, subject string, limit int) (events []Event, err error) {
-	var rows []eventRow
+// Log lists acts, the newest first; of one subject, unless it is "".
+func (s *Store) Log(ctx context.Context, subject string, limit int) (acts []Act, err error) {
+	var rows []actRow
 	err = s.retry(ctx, func(ctx context.Context) error {
 		rows = nil
 		return s.db.SelectContext(ctx, &rows, `
@@ -84,16 +84,16 @@ func (s *Store) Log(ctx context.Context, subject string, limit int) (events []Ev
 		return nil, fmt.Errorf("read the audit log: %w", err)
 	}
 	for _, r := range rows {
-		e, err := r.event()
+		a, err := r.act()
 		if err != nil {
 			return nil, err
 		}
-		events = append(events, e)
+		acts = append(acts, a)
 	}
-	return events, nil
+	return acts, nil
 }
 
-type eventRow struct {
+type actRow struct {
 	ID                 int64
 	At                 time.Time
 	Who, What, Subject string
@@ -102,12 +102,12 @@ type eventRow struct {
 	Hash               []byte
 }
 
-func (r eventRow) event() (Event, error) {
-	e := Event{ID: r.ID, At: r.At, Who: r.Who, What: r.What, Subject: r.Subject}
-	if err := json.Unmarshal(r.Detail, &e.Detail); err != nil {
-		return e, fmt.Errorf("read row %d of the audit log: %w", r.ID, err)
+func (r actRow) act() (Act, error) {
+	a := Act{ID: r.ID, At: r.At, Who: r.Who, What: r.What, Subject: r.Subject}
+	if err := json.Unmarshal(r.Detail, &a.Detail); err != nil {
+		return a, fmt.Errorf("read row %d of the audit log: %w", r.ID, err)
 	}
-	return e, nil
+	return a, nil
 }
 
 // VerifyAuditLog follows the chain of the audit log and names each row at which it
@@ -133,13 +133,13 @@ func (s *Store) followChain(ctx context.Context, tx *sqlx.Tx) (last int64, hash 
 			"someone wrote to the database: compare with a backup, and find out who"})
 	}
 	for rows.Next() {
-		var r eventRow
+		var r actRow
 		if err := rows.StructScan(&r); err != nil {
 			return 0, "", nil, err
 		}
-		e, err := r.event()
+		a, err := r.act()
 		switch {
-		case err != nil || !hmac.Equal(r.Hash, s.vault.link(e, r.PrevHash)):
+		case err != nil || !hmac.Equal(r.Hash, s.vault.link(a, r.PrevHash)):
 			fault(r.ID, "it was changed after it was written")
 		case r.ID != last+1:
 			fault(r.ID, "the row before it is %d: what was between is missing", last)

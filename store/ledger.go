@@ -202,7 +202,7 @@ func (s *Store) deposit(ctx context.Context, tx *sqlx.Tx, by, payment string, cl
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
 		return errors.Join(err, sameDeposit(ctx, tx, payment, account.ID, amount))
 	}
-	return s.log(ctx, tx, Event{Who: by, What: "deposit", Subject: payment,
+	return s.log(ctx, tx, Act{Who: by, What: "deposit", Subject: payment,
 		Detail: map[string]string{"account": account.ID, "amount": fmt.Sprint(int64(amount)), "currency": account.Currency}})
 }
 

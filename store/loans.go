@@ -217,7 +217,7 @@ func (s *Store) latestLoan(ctx context.Context, did string) (r loanRow, err erro
 
 const selectLoans = `
 	SELECT l.id, l.did, l.client, l.topic, l.advisor, l.until, l.until > now() AS live,
-		c.alias, c.phone_hash, c.phone_sealed, a.name, a.predetermined_ms,
+		c.alias, c.phone_hash, c.phone_sealed, a.name, a.per_minute, a.predetermined_ms,
 		n.id AS line, n.kind, n.address_sealed, n.verified_at IS NOT NULL AS verified
 	FROM loans l JOIN clients c ON c.id = l.client JOIN advisors a ON a.id = l.advisor JOIN lines n ON n.id = l.line`
 
@@ -229,7 +229,7 @@ type loanRow struct {
 	PhoneHash                       []byte `db:"phone_hash"`
 	PhoneSealed                     []byte `db:"phone_sealed"`
 	AddressSealed                   []byte `db:"address_sealed"`
-	PredeterminedMS                 int64  `db:"predetermined_ms"`
+	wishRow
 }
 
 func (s *Store) loan(r loanRow) (ivr.Loan, error) {
@@ -247,6 +247,6 @@ func (s *Store) loan(r loanRow) (ivr.Loan, error) {
 		Advisor: ivr.AdvisorID(r.Advisor), AdvisorName: r.Name,
 		Line: ivr.Line{ID: ivr.LineID(r.Line), Advisor: ivr.AdvisorID(r.Advisor), Kind: ivr.LineKind(r.Kind),
 			Address: address, Verified: r.Verified},
-		Predetermine: time.Duration(r.PredeterminedMS) * time.Millisecond, Until: r.Until,
+		Wish: r.wish(), Until: r.Until,
 	}, nil
 }

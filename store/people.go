@@ -10,6 +10,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"parley/dialplan"
 	"parley/ivr"
 	"parley/ivr/money"
 )
@@ -104,22 +105,30 @@ func (s *Store) list(ctx context.Context, dest any, query string, args ...any) e
 
 // Advisor is who is paid.
 type Advisor struct {
-	ID           ivr.AdvisorID
-	Name         string        // what clients hear
-	Predetermine time.Duration // the talk that a client must be able to pay, as the advisor wishes; 0: no wish
+	ID   ivr.AdvisorID
+	Name string // what clients hear
+	Wish dialplan.Wish
 }
 
 type advisorRow struct {
-	ID              ivr.AdvisorID
-	Name            string
-	PredeterminedMS int64 `db:"predetermined_ms"`
+	ID   ivr.AdvisorID
+	Name string
+	wishRow
 }
 
-func (r advisorRow) advisor() Advisor {
-	return Advisor{r.ID, r.Name, time.Duration(r.PredeterminedMS) * time.Millisecond}
+func (r advisorRow) advisor() Advisor { return Advisor{r.ID, r.Name, r.wish()} }
+
+// wishRow is what an advisor asks for themselves, as the table advisors has it.
+type wishRow struct {
+	PerMinute       money.Amount `db:"per_minute"`
+	PredeterminedMS int64        `db:"predetermined_ms"`
 }
 
-const selectAdvisors = `SELECT id, name, predetermined_ms FROM advisors`
+func (r wishRow) wish() dialplan.Wish {
+	return dialplan.Wish{PerMinute: r.PerMinute, Predetermined: time.Duration(r.PredeterminedMS) * time.Millisecond}
+}
+
+const selectAdvisors = `SELECT id, name, per_minute, predetermined_ms FROM advisors`
 
 // AddAdvisor adds an advisor. Where the ID is empty one is made; the same advisor
 // again is no error.
@@ -127,13 +136,13 @@ func (s *Store) AddAdvisor(ctx context.Context, a Advisor) (Advisor, error) {
 	if a.ID == "" {
 		a.ID = ivr.AdvisorID(ivr.NewID("adv"))
 	}
-	if a.Name == "" || a.Predetermine < 0 {
-		return a, errors.New("an advisor needs a name; the length they set cannot be negative")
+	if a.Name == "" || a.Wish.Predetermined < 0 || a.Wish.PerMinute < 0 {
+		return a, errors.New("an advisor needs a name; the price and the length that they set cannot be negative")
 	}
 	err := s.retry(ctx, func(ctx context.Context) error {
 		_, err := s.db.ExecContext(ctx, `
-			INSERT INTO advisors (id, name, predetermined_ms) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING`,
-			a.ID, a.Name, a.Predetermine.Milliseconds())
+			INSERT INTO advisors (id, name, per_minute, predetermined_ms) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING`,
+			a.ID, a.Name, a.Wish.PerMinute, a.Wish.Predetermined.Milliseconds())
 		return err
 	})
 	if err != nil {
@@ -146,13 +155,14 @@ func (s *Store) AddAdvisor(ctx context.Context, a Advisor) (Advisor, error) {
 	return there, err
 }
 
-// SetPredetermined is the advisor's own wish; 0 withdraws it.
-func (s *Store) SetPredetermined(ctx context.Context, advisor ivr.AdvisorID, wish time.Duration) error {
+// SetWish is what the advisor asks for themselves; zero fields withdraw it.
+func (s *Store) SetWish(ctx context.Context, advisor ivr.AdvisorID, wish dialplan.Wish) error {
 	var known string
 	err := s.get(ctx, &known, `
-		UPDATE advisors SET predetermined_ms = $2 WHERE id = $1 RETURNING id`, advisor, wish.Milliseconds())
+		UPDATE advisors SET per_minute = $2, predetermined_ms = $3 WHERE id = $1 RETURNING id`,
+		advisor, wish.PerMinute, wish.Predetermined.Milliseconds())
 	if err != nil {
-		return fmt.Errorf("set the length that advisor %s wishes: %w", advisor, err)
+		return fmt.Errorf("set what advisor %s wishes: %w", advisor, err)
 	}
 	return nil
 }
@@ -208,7 +218,7 @@ func (s *Store) AddLine(ctx context.Context, by string, l ivr.Line) (ivr.LineID,
 			return err
 		}
 		if n, err := done.RowsAffected(); err != nil || n == 1 {
-			return errors.Join(err, s.log(ctx, tx, Event{Who: by, What: "line added", Subject: string(l.ID),
+			return errors.Join(err, s.log(ctx, tx, Act{Who: by, What: "line added", Subject: string(l.ID),
 				Detail: map[string]string{"advisor": string(l.Advisor), "kind": string(l.Kind), "address": ivr.Mask(l.Address)}}))
 		}
 		var same bool
@@ -265,7 +275,7 @@ func (s *Store) ChangeLine(ctx context.Context, by string, id ivr.LineID, kind i
 			WHERE line = $1 AND finished_at IS NULL AND verified_at IS NULL`, id); err != nil {
 			return err
 		}
-		return s.log(ctx, tx, Event{Who: by, What: "line changed, not verified any more", Subject: string(id),
+		return s.log(ctx, tx, Act{Who: by, What: "line changed, not verified any more", Subject: string(id),
 			Detail: map[string]string{"kind": string(kind), "address": ivr.Mask(address)}})
 	})
 	if err != nil {

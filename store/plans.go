@@ -84,7 +84,7 @@ func (s *Store) ActivatePlan(ctx context.Context, version int64, by string) erro
 			INSERT INTO plan_activations (version, by_whom) VALUES ($1, $2)`, version, by); err != nil {
 			return err
 		}
-		return s.log(ctx, tx, Event{Who: by, What: "plan activated", Subject: fmt.Sprint("plan ", version),
+		return s.log(ctx, tx, Act{Who: by, What: "plan activated", Subject: fmt.Sprint("plan ", version),
 			Detail: map[string]string{"before": fmt.Sprint(active)}})
 	})
 	if violated(err) == "plan_activations_version_fkey" {

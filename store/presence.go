@@ -45,7 +45,7 @@ func (s *Store) SetBlock(ctx context.Context, who string, by Side, client ivr.Cl
 			return err
 		}
 		what := map[bool]string{true: "blocked", false: "block lifted"}[blocked]
-		return s.log(ctx, tx, Event{Who: who, What: what, Subject: string(advisor),
+		return s.log(ctx, tx, Act{Who: who, What: what, Subject: string(advisor),
 			Detail: map[string]string{"client": string(client), "by": string(by)}})
 	})
 	switch violated(err) {
@@ -84,7 +84,7 @@ func (s *Store) AdvisorStates(ctx context.Context, client ivr.ClientID, before i
 		State State
 	}
 	err := s.list(ctx, &rows, `
-		SELECT id, name, predetermined_ms, CASE
+		SELECT id, name, per_minute, predetermined_ms, CASE
 			WHEN on_line_since IS NULL
 				OR NOT EXISTS (SELECT FROM lines WHERE advisor = a.id AND verified_at IS NOT NULL)
 				OR EXISTS (SELECT FROM blocks WHERE advisor = a.id AND client = $1 AND blocked) THEN 'away'

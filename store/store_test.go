@@ -13,6 +13,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"parley/dialplan"
 	"parley/ivr"
 	"parley/ivr/money"
 )
@@ -162,14 +163,14 @@ func TestPeopleAreAddedOnce(t *testing.T) {
 			t.Errorf("added a client with the number %q", phone)
 		}
 	}
-	a := Advisor{ID: "adv_1", Name: "Maria", Predetermine: 7 * time.Minute}
+	a := Advisor{ID: "adv_1", Name: "Maria", Wish: dialplan.Wish{Predetermined: 7 * time.Minute}}
 	for range 2 {
 		got, err := w.AddAdvisor(ctx, a)
 		if err != nil || got != a {
 			t.Errorf("added %+v, %v", got, err)
 		}
 	}
-	w.must(w.SetPredetermined(ctx, a.ID, time.Minute))
+	w.must(w.SetWish(ctx, a.ID, dialplan.Wish{PerMinute: 250}))
 	if _, err := w.AddAdvisor(ctx, a); !errors.Is(err, ErrConflict) {
 		t.Errorf("another advisor under the same ID: %v", err)
 	}

@@ -92,11 +92,11 @@ func (s *Store) RequestTalk(ctx context.Context, request Request, plan dialplan.
 // nothing below changes between its being read and the loan's being made.
 func (s *Store) requestTalk(ctx context.Context, tx *sqlx.Tx, id ivr.LoanID, plan dialplan.Plan, r TalkRequest) (ivr.LoanID, error) {
 	var advisor struct {
-		PredeterminedMS int64 `db:"predetermined_ms"`
-		OnLine          bool  `db:"on_line"`
+		wishRow
+		OnLine bool `db:"on_line"`
 	}
 	err := tx.GetContext(ctx, &advisor, `
-		SELECT predetermined_ms, on_line_since IS NOT NULL AS on_line FROM advisors WHERE id = $1 FOR NO KEY UPDATE`, r.Advisor)
+		SELECT per_minute, predetermined_ms, on_line_since IS NOT NULL AS on_line FROM advisors WHERE id = $1 FOR NO KEY UPDATE`, r.Advisor)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", fmt.Errorf("advisor %s: %w", r.Advisor, ErrNotFound)
 	}
@@ -119,7 +119,7 @@ func (s *Store) requestTalk(ctx context.Context, tx *sqlx.Tx, id ivr.LoanID, pla
 	if err != nil || found.Mine != "" {
 		return ivr.LoanID(found.Mine), err
 	}
-	terms := plan.Terms(string(r.Advisor), time.Duration(advisor.PredeterminedMS)*time.Millisecond)
+	terms := plan.Terms(string(r.Advisor), advisor.wish())
 	least := terms.Least()
 	switch {
 	case least <= 0:
@@ -227,12 +227,12 @@ func (s *Store) readTalk(ctx context.Context, q sqlx.QueryerContext, plan dialpl
 		DID, Client, Advisor, Name string
 		Until                      time.Time
 		Over                       bool
-		PredeterminedMS            int64 `db:"predetermined_ms"`
-		Available                  money.Amount
-		Calls                      []byte
+		wishRow
+		Available money.Amount
+		Calls     []byte
 	}
 	err := sqlx.GetContext(ctx, q, &r, `
-		SELECT l.did, l.client, l.advisor, a.name, l.until, l.until <= clock_timestamp() AS over, a.predetermined_ms,
+		SELECT l.did, l.client, l.advisor, a.name, l.until, l.until <= clock_timestamp() AS over, a.per_minute, a.predetermined_ms,
 			m.posted - m.held AS available,
 			(SELECT coalesce(json_agg(id ORDER BY id), '[]') FROM calls WHERE loan = l.id) AS calls
 		FROM loans l JOIN advisors a ON a.id = l.advisor JOIN accounts m ON m.client = l.client
@@ -243,7 +243,7 @@ func (s *Store) readTalk(ctx context.Context, q sqlx.QueryerContext, plan dialpl
 	talk := Talk{
 		Loan: loan, DID: r.DID, PIN: s.vault.pin(loan), Until: r.Until, Over: r.Over, Client: ivr.ClientID(r.Client),
 		Advisor: ivr.AdvisorID(r.Advisor), AdvisorName: r.Name, Available: r.Available,
-		Terms: plan.Terms(r.Advisor, time.Duration(r.PredeterminedMS)*time.Millisecond),
+		Terms: plan.Terms(r.Advisor, r.wish()),
 	}
 	return talk, json.Unmarshal(r.Calls, &talk.Calls)
 }

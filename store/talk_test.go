@@ -40,7 +40,7 @@ func newHosted(t *testing.T) *hosted {
 		h.plan.Numbers = append(h.plan.Numbers, dialplan.Number{DID: fmt.Sprintf("+49305550%04d", i), Country: "DE"})
 	}
 	h.advisor, h.line = h.reachable()
-	token, _, err := h.CreateToken(t.Context(), "test", RoleSite, "", time.Hour)
+	token, _, err := h.CreateToken(t.Context(), "test", Token{Role: RoleSite}, time.Hour)
 	h.must(err)
 	h.site = token.ID
 	return h
@@ -343,7 +343,7 @@ func TestRequestIsAnsweredOnce(t *testing.T) {
 	if _, err := h.RequestTalk(ctx, Request{h.site, "k", "other"}, h.plan, TalkRequest{Client: client, Advisor: h.advisor}); !errors.Is(err, ErrKeyReused) {
 		t.Errorf("another request: %v", err)
 	}
-	token, _, err := h.CreateToken(ctx, "test", RoleClient, client, time.Hour)
+	token, _, err := h.CreateToken(ctx, "test", Token{Role: RoleClient, Client: client}, time.Hour)
 	h.must(err)
 	if _, err := h.RequestTalk(ctx, Request{token.ID, "k", "other"}, h.plan, TalkRequest{Client: client, Advisor: h.advisor}); err != nil {
 		t.Errorf("another token's key: %v", err)
@@ -465,7 +465,7 @@ func TestTapsCallsAndCancelsRace(t *testing.T) {
 // tokens are in any table.
 func TestTalkLeavesNoSecretBehind(t *testing.T) {
 	h := newHosted(t)
-	_, secret, err := h.CreateToken(t.Context(), "test", RoleAdmin, "", time.Hour)
+	_, secret, err := h.CreateToken(t.Context(), "test", Token{Role: RoleAdmin, Holder: "Ada"}, time.Hour)
 	h.must(err)
 	talk, err := h.tap(h.client(least), h.advisor)
 	h.must(err)
@@ -496,7 +496,7 @@ func TestTokenIsGoodUntilItsEnd(t *testing.T) {
 	h := newHosted(t)
 	ctx := t.Context()
 	client := h.client(money.Amount(0))
-	made, secret, err := h.CreateToken(ctx, "test", RoleClient, client, time.Hour)
+	made, secret, err := h.CreateToken(ctx, "test", Token{Role: RoleClient, Client: client}, time.Hour)
 	h.must(err)
 	found, err := h.Authenticate(ctx, secret)
 	if err != nil || found != made || found.Client != client || found.Role != RoleClient {
@@ -507,7 +507,7 @@ func TestTokenIsGoodUntilItsEnd(t *testing.T) {
 	}
 	h.must(h.RevokeToken(ctx, "test", made.ID))
 	h.must(h.RevokeToken(ctx, "test", made.ID))
-	_, expired, err := h.CreateToken(ctx, "test", RoleSite, "", time.Hour)
+	_, expired, err := h.CreateToken(ctx, "test", Token{Role: RoleSite}, time.Hour)
 	h.must(err)
 	h.superuser().MustExec(`UPDATE tokens SET made_at = now() - interval '2 h', until = now() - interval '1 ms' WHERE role = 'site'`)
 	for what, s := range map[string]string{"revoked": secret, "expired": expired, "unknown": "parley_x", "empty": ""} {
@@ -519,7 +519,7 @@ func TestTokenIsGoodUntilItsEnd(t *testing.T) {
 		role   Role
 		client ivr.ClientID
 	}{"role": {"king", ""}, "client's of nobody": {RoleClient, ""}, "site's of a client": {RoleSite, client}, "unknown client's": {RoleClient, "cli_no"}} {
-		if _, _, err := h.CreateToken(ctx, "test", r.role, r.client, time.Hour); err == nil {
+		if _, _, err := h.CreateToken(ctx, "test", Token{Role: r.role, Client: r.client}, time.Hour); err == nil {
 			t.Errorf("a token was made: %s", what)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -24,54 +25,80 @@ type TokenID string
 type Role string
 
 const (
-	RoleSite   Role = "site"   // the website's server: acts for every client
-	RoleClient Role = "client" // a client's session: acts for that client alone
-	RoleAdmin  Role = "admin"  // an administrator
+	RoleSite    Role = "site"    // the website's server: acts for every client
+	RoleClient  Role = "client"  // a client's session: acts for that client alone
+	RoleAdvisor Role = "advisor" // an advisor's app: acts for that advisor alone
+	RoleAdmin   Role = "admin"   // an administrator
 )
 
 // Token is a right to ask, without the secret that proves it.
 type Token struct {
 	ID        TokenID
 	Role      Role
-	Client    ivr.ClientID // whose session; "" for other roles
-	MadeAt    time.Time    `db:"made_at"`
+	Client    ivr.ClientID  // whose session; "" for other roles
+	Advisor   ivr.AdvisorID // whose app; "" for other roles
+	Holder    string        // an administrator's name, or what the token is for
+	MadeAt    time.Time     `db:"made_at"`
 	Until     time.Time
 	RevokedAt time.Time `db:"revoked_at"` // zero: it was not
 }
 
-// CreateToken makes a token and returns its secret, which is kept nowhere.
-func (s *Store) CreateToken(ctx context.Context, by string, role Role, client ivr.ClientID, lasts time.Duration) (t Token, secret string, err error) {
+// Who says who holds the token, in the log of what it does.
+func (t Token) Who() string {
+	switch t.Role {
+	case RoleClient:
+		return string(t.Client)
+	case RoleAdvisor:
+		return string(t.Advisor)
+	}
+	if t.Holder != "" {
+		return t.Holder
+	}
+	return string(t.ID)
+}
+
+// CreateToken makes a token of t's role, client, advisor and holder, and returns its
+// secret, which is kept nowhere.
+func (s *Store) CreateToken(ctx context.Context, by string, t Token, lasts time.Duration) (_ Token, secret string, err error) {
 	switch {
-	case role != RoleSite && role != RoleClient && role != RoleAdmin:
-		return t, "", fmt.Errorf("a token's role is %s, %s or %s, not %q", RoleSite, RoleClient, RoleAdmin, role)
-	case (role == RoleClient) != (client != ""):
+	case !slices.Contains([]Role{RoleSite, RoleClient, RoleAdvisor, RoleAdmin}, t.Role):
+		return t, "", fmt.Errorf("a token's role is %s, %s, %s or %s, not %q", RoleSite, RoleClient, RoleAdvisor, RoleAdmin, t.Role)
+	case (t.Role == RoleClient) != (t.Client != ""):
 		return t, "", errors.New("a client's token names the client, no other does")
+	case (t.Role == RoleAdvisor) != (t.Advisor != ""):
+		return t, "", errors.New("an advisor's token names the advisor, no other does")
+	case t.Role == RoleAdmin && t.Holder == "":
+		return t, "", errors.New("an administrator's token says who holds it")
 	case lasts <= 0:
 		return t, "", errors.New("a token must expire after some time")
 	}
 	bits := make([]byte, 32)
 	rand.Read(bits)
 	secret = "parley_" + base64.RawURLEncoding.EncodeToString(bits)
-	id := TokenID(ivr.NewID("tok"))
+	t.ID = TokenID(ivr.NewID("tok"))
 	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		done, err := tx.ExecContext(ctx, `
-			INSERT INTO tokens (id, hash, role, client, until)
-			VALUES ($1, $2, $3, nullif($4, ''), now() + $5 * interval '1 ms') ON CONFLICT (id) DO NOTHING`,
-			id, tokenHash(secret), role, client, lasts.Milliseconds())
+			INSERT INTO tokens (id, hash, role, client, advisor, holder, until)
+			VALUES ($1, $2, $3, nullif($4, ''), nullif($5, ''), $6, now() + $7 * interval '1 ms') ON CONFLICT (id) DO NOTHING`,
+			t.ID, tokenHash(secret), t.Role, t.Client, t.Advisor, t.Holder, lasts.Milliseconds())
 		if err != nil {
 			return err
 		}
 		if n, err := done.RowsAffected(); err != nil || n == 0 { // done before: the reply was lost
 			return err
 		}
-		return s.log(ctx, tx, Event{Who: by, What: "token made", Subject: string(id),
-			Detail: map[string]string{"role": string(role), "client": string(client), "lasts": lasts.String()}})
+		return s.log(ctx, tx, Act{Who: by, What: "token made", Subject: string(t.ID),
+			Detail: map[string]string{"role": string(t.Role), "client": string(t.Client), "advisor": string(t.Advisor),
+				"holder": t.Holder, "lasts": lasts.String()}})
 	})
-	if violated(err) == "tokens_client_fkey" {
-		err = fmt.Errorf("client %s: %w", client, ErrNotFound)
+	switch violated(err) {
+	case "tokens_client_fkey":
+		err = fmt.Errorf("client %s: %w", t.Client, ErrNotFound)
+	case "tokens_advisor_fkey":
+		err = fmt.Errorf("advisor %s: %w", t.Advisor, ErrNotFound)
 	}
 	if err == nil {
-		err = s.get(ctx, &t, selectTokens+` WHERE id = $1`, id)
+		err = s.get(ctx, &t, selectTokens+` WHERE id = $1`, t.ID)
 	}
 	if err != nil {
 		return Token{}, "", fmt.Errorf("make a token: %w", err)
@@ -85,7 +112,7 @@ func tokenHash(secret string) []byte {
 }
 
 const selectTokens = `
-	SELECT id, role, coalesce(client, '') AS client, made_at, until, coalesce(revoked_at, '0001-01-01Z') AS revoked_at
+	SELECT id, role, coalesce(client, '') AS client, coalesce(advisor, '') AS advisor, holder, made_at, until, coalesce(revoked_at, '0001-01-01Z') AS revoked_at
 	FROM tokens`
 
 // Authenticate finds the token of a secret, or returns [ErrNoToken].
@@ -105,7 +132,7 @@ func (s *Store) RevokeToken(ctx context.Context, by string, id TokenID) error {
 			return err
 		}
 		if n, err := done.RowsAffected(); err != nil || n == 1 {
-			return errors.Join(err, s.log(ctx, tx, Event{Who: by, What: "token revoked", Subject: string(id)}))
+			return errors.Join(err, s.log(ctx, tx, Act{Who: by, What: "token revoked", Subject: string(id)}))
 		}
 		var known bool
 		if err := tx.GetContext(ctx, &known, `SELECT EXISTS (SELECT FROM tokens WHERE id = $1)`, id); err != nil || known {

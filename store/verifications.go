@@ -187,7 +187,7 @@ func (s *Store) verify(ctx context.Context, tx *sqlx.Tx, challenge, how string) 
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
 		return errors.Join(err, ivr.ErrChallengeOver)
 	}
-	return s.log(ctx, tx, Event{Who: how, What: "line verified", Subject: used.Line,
+	return s.log(ctx, tx, Act{Who: how, What: "line verified", Subject: used.Line,
 		Detail: map[string]string{"challenge": challenge}})
 }
 
@@ -208,7 +208,7 @@ func (s *Store) FinishChallenge(ctx context.Context, challenge string, d ivr.Dis
 		if err != nil || done.Verified {
 			return err
 		}
-		return s.log(ctx, tx, Event{Who: "parley", What: "line not verified", Subject: done.Line,
+		return s.log(ctx, tx, Act{Who: "parley", What: "line not verified", Subject: done.Line,
 			Detail: map[string]string{"challenge": challenge, "disposition": string(d)}})
 	})
 	if err != nil {

@@ -79,18 +79,22 @@ func startHost(ctx context.Context, c config, s *store.Store, plans *planner, re
 
 func (a *app) tokenCommand() *cobra.Command {
 	token := &cobra.Command{Use: "token", Short: "Who may ask the HTTP API"}
-	var role, client string
+	var role, client, advisor, holder string
 	var lasts time.Duration
 	create := &cobra.Command{
-		Use: "create --role site|client|admin", Short: "Make a token; it is shown here and nowhere else", Args: cobra.NoArgs,
+		Use: "create --role site|client|advisor|admin", Short: "Make a token; it is shown here and nowhere else", Args: cobra.NoArgs,
 		RunE: a.withStore(func(ctx context.Context, s *store.Store, _ config, _ []string) (answer, error) {
-			t, secret, err := s.CreateToken(ctx, operator(), store.Role(role), ivr.ClientID(client), lasts)
+			t, secret, err := s.CreateToken(ctx, operator(), store.Token{
+				Role: store.Role(role), Client: ivr.ClientID(client), Advisor: ivr.AdvisorID(advisor), Holder: holder,
+			}, lasts)
 			return say(map[string]any{"id": t.ID, "token": secret, "until": t.Until},
 				"%s  until %s\n%s", t.ID, t.Until.Format(time.DateTime), secret), err
 		}),
 	}
-	create.Flags().StringVar(&role, "role", "", "site: the website's server; client: one client's session; admin: an administrator")
+	create.Flags().StringVar(&role, "role", "", "site: the website's server; client: one client's session; advisor: one advisor's app; admin: an administrator")
 	create.Flags().StringVar(&client, "client", "", "whose session")
+	create.Flags().StringVar(&advisor, "advisor", "", "whose app")
+	create.Flags().StringVar(&holder, "holder", "", "who holds it; an administrator must be named")
 	create.Flags().DurationVar(&lasts, "for", 24*time.Hour, "how long it is good")
 	require(create, "role")
 	token.AddCommand(create, &cobra.Command{
@@ -109,7 +113,7 @@ func (a *app) tokenCommand() *cobra.Command {
 				if !t.RevokedAt.IsZero() {
 					state = "revoked " + t.RevokedAt.Format(time.DateTime)
 				}
-				fmt.Fprintf(&text, "%s  %-6s %s  %s\n", t.ID, t.Role, t.Client, state)
+				fmt.Fprintf(&text, "%s  %-7s %s  %s\n", t.ID, t.Role, t.Who(), state)
 			}
 			return say(tokens, "%s", strings.TrimRight(text.String(), "\n")), err
 		}),

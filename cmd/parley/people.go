@@ -81,7 +81,7 @@ func (a *app) advisorCommand() *cobra.Command {
 	add := &cobra.Command{
 		Use: "add NAME", Short: "Add an advisor", Args: cobra.ExactArgs(1),
 		RunE: a.withStore(func(ctx context.Context, s *store.Store, _ config, args []string) (answer, error) {
-			added, err := s.AddAdvisor(ctx, store.Advisor{Name: args[0], Predetermine: wish})
+			added, err := s.AddAdvisor(ctx, store.Advisor{Name: args[0], Wish: dialplan.Wish{Predetermined: wish}})
 			return say(added, "%s  %s", added.ID, added.Name), err
 		}),
 	}
