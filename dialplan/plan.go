@@ -135,7 +135,7 @@ type Terms struct {
 	Currency       string          `json:"currency"`
 	Language       string          `json:"language"`
 	Predetermined  time.Duration   `json:"predetermined_ns"`
-	SetBy          string          `json:"predetermined_by"` // host, administrator or advisor
+	SetBy          string          `json:"predetermined_by"` // host, administrator, advisor or appointment
 	LongestTalk    time.Duration   `json:"longest_talk_ns"`
 	Warnings       []time.Duration `json:"warnings_ns"`
 }
@@ -179,6 +179,14 @@ func (p Plan) Terms(advisor string, wish Wish) Terms {
 		t.Predetermined, t.SetBy = bounds.Default, "host"
 	}
 	t.Predetermined = min(t.Predetermined, t.LongestTalk)
+	return t
+}
+
+// Lasting are the terms of a talk whose length was agreed on: the money must cover it,
+// and the talk lasts no longer.
+func (t Terms) Lasting(length time.Duration) Terms {
+	t.LongestTalk = min(t.LongestTalk, length)
+	t.Predetermined, t.SetBy = t.LongestTalk, "appointment"
 	return t
 }
 

@@ -212,7 +212,7 @@ func TestAdvisorsAndReceipts(t *testing.T) {
 	see(other, "busy")
 	see(w.site, "busy")
 	terms := w.plan.Terms(string(w.advisor), dialplan.Wish{})
-	o := ivr.Opening{Call: ivr.CallID(ivr.NewID("call")), Loan: ivr.LoanID(talk.ID), DID: talk.Number, ANI: "+49****01", Client: id, Advisor: w.advisor,
+	o := ivr.Opening{Kind: ivr.ClientCall, Call: ivr.CallID(ivr.NewID("call")), Loan: ivr.LoanID(talk.ID), DID: talk.Number, ANI: "+49****01", Client: id, Advisor: w.advisor,
 		Plan: w.plan.Version, Terms: terms, StartedAt: time.Now(), Least: terms.Least(), Most: terms.Most(), Concurrent: w.plan.Limits.Concurrent}
 	_, err = w.store.Hold(ctx, o)
 	w.must(err)

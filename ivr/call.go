@@ -23,6 +23,8 @@ type Service struct {
 	Ledger        Ledger
 	Directory     Directory
 	Verifications Verifications
+	Desk          Desk
+	Payments      Payments
 
 	// Plan is the plan in force, or why there is none. A call asks once.
 	Plan func() (dialplan.Plan, error)

@@ -84,6 +84,7 @@ func newScene() *scene {
 		Version: 3, Currency: "EUR", Language: "en", CallerID: "+493055500100", Waiting: dialplan.Music,
 		Numbers: []dialplan.Number{{DID: did, Country: "DE"}},
 		Rates:   map[string]dialplan.Rate{"standard": {Rate: money.Rate{PerMinute: 100, Increment: time.Minute}, AdvisorPercent: 60}},
+		Destinations: dialplan.Destinations{"DE": {dialplan.Mobile}},
 		Limits: dialplan.Limits{
 			Ring: 20 * time.Second, Accept: 10 * time.Second, LongestTalk: 10 * time.Minute,
 			Predetermined: dialplan.Predetermined{Default: 2 * time.Minute, Least: time.Minute, Most: 5 * time.Minute},

@@ -35,9 +35,17 @@ func (s *Service) firstTalk(ctx context.Context, call *Call) error {
 	if err := s.identify(ctx, call); err != nil {
 		return err
 	}
+	if err := s.beOnTime(ctx, call); err != nil {
+		return err
+	}
 	if err := s.hold(ctx, call); err != nil {
 		return err
 	}
+	return s.putThrough(ctx, call)
+}
+
+// putThrough rings the advisor for a client whose money is held, and lets them talk.
+func (s *Service) putThrough(ctx context.Context, call *Call) error {
 	if err := s.tellPrice(ctx, call); err != nil {
 		return err
 	}
@@ -84,7 +92,7 @@ func (s *Service) hold(ctx context.Context, call *Call) error {
 	call.Held, err = s.Ledger.Hold(ctx, opening)
 	call.holds = 1
 	var poor *NoFunds
-	if errors.As(err, &poor) {
+	if errors.As(err, &poor) && call.Client != nil {
 		if playErr := call.Client.Play(ctx, call.language(), sayMissing(call.Terms, poor)...); playErr != nil {
 			return playErr
 		}
@@ -99,12 +107,22 @@ func admit(call *Call) (Opening, error) {
 	if !call.Loan.Line.Verified {
 		return Opening{}, ErrNotVerified
 	}
+	switch {
+	case call.Loan.Appointment != nil:
+		terms = terms.Lasting(call.Loan.Appointment.Length)
+	case !call.Loan.FreeUntil.IsZero():
+		free := time.Until(call.Loan.FreeUntil) - call.Plan.Limits.Ring - call.Plan.Limits.Accept
+		if free = free.Truncate(time.Second); free < terms.Predetermined {
+			return Opening{}, ErrAdvisorBusy
+		}
+		terms.LongestTalk = min(terms.LongestTalk, free)
+	}
 	if terms.Least() <= 0 || terms.Most() < terms.Least() {
 		return Opening{}, fmt.Errorf("%w: rate %q of plan %d asks no money for %v of talk",
 			ErrNotInPlan, terms.RateName, call.Plan.Version, terms.Predetermined)
 	}
 	return Opening{
-		Call: call.ID, Loan: call.Loan.ID, DID: call.DID, ANI: Mask(call.ANI),
+		Call: call.ID, Kind: call.Kind, Loan: call.Loan.ID, DID: call.DID, ANI: Mask(call.ANI),
 		Client: call.Loan.Client, Advisor: call.Loan.Advisor, Line: call.Loan.Line.ID,
 		Plan: call.Plan.Version, Terms: terms, StartedAt: call.StartedAt,
 		Least: terms.Least(), Most: terms.Most(), Concurrent: call.Plan.Limits.Concurrent,
@@ -139,12 +157,23 @@ func (s *Service) ring(ctx context.Context, call *Call) error {
 // dialAdvisor rings an advisor's line until it answers.
 func (s *Service) dialAdvisor(ctx context.Context, call *Call, line Line) (err error) {
 	rung := time.Now()
-	call.Advisor, err = s.Switch.Dial(ctx, DialRequest{
+	call.Advisor, err = s.dial(ctx, call, DialRequest{
 		LegID: string(call.ID) + ".advisor-1", To: line,
 		CallerID: call.Plan.CallerID, Ring: call.Plan.Limits.Ring, CutAfter: setUpMost,
 	})
 	call.Ring = time.Since(rung)
 	return err
+}
+
+// dial rings a line, a telephone number only where the plan allows it: whoever gave us
+// the number, nobody can have us ring a toll trap.
+func (s *Service) dial(ctx context.Context, call *Call, r DialRequest) (Leg, error) {
+	if r.To.Kind == Phone {
+		if err := call.Plan.MayCall(r.To.Address); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+		}
+	}
+	return s.Switch.Dial(ctx, r)
 }
 
 // entertain lets a party hear something while they wait, until stop returns.

@@ -36,7 +36,15 @@ var (
 	ErrShutdown      = errors.New("the program is stopping")
 	ErrHandedOver    = errors.New("the talk is left to the next process")
 	ErrOrphaned      = errors.New("the program died during the call")
-	ErrConflict      = errors.New("this ID was used with other content")
+	ErrNotReached    = errors.New("the client was not reached")
+	ErrNotConsented  = errors.New("the client answered, but did not press 1")
+	ErrTooEarly      = errors.New("the appointment has not begun")
+	ErrTooLate       = errors.New("the appointment is over")
+	ErrToBeCalled    = errors.New("the client will be called")
+
+	ErrPaymentDeclined = errors.New("the payment was declined")
+
+	ErrConflict = errors.New("this ID was used with other content")
 )
 
 // NoFunds says how much is missing for a talk of the predetermined length.
@@ -109,6 +117,11 @@ var outcomes = []struct {
 }{
 	{ErrFundsSpent, Outcome{"money spent", NormalClearing, "money-spent"}},
 	{ErrTimeLimit, Outcome{"time limit", NormalClearing, "time-limit"}},
+	{ErrNotReached, Outcome{"client not reached", NoAnswer, ""}},
+	{ErrNotConsented, Outcome{"client not reached", NormalClearing, ""}},
+	{ErrToBeCalled, Outcome{"to be called", NormalClearing, "you-will-be-called"}},
+	{ErrTooEarly, Outcome{"too early", NormalClearing, "call-at-its-time"}},
+	{ErrTooLate, Outcome{"too late", NormalClearing, "good-bye"}},
 	{ErrBusy, Outcome{"busy", UserBusy, "advisor-busy"}},
 	{ErrAdvisorBusy, Outcome{"busy", UserBusy, "advisor-busy"}},
 	{ErrDeclined, Outcome{"declined", CallRejected, "advisor-declined"}},

@@ -48,6 +48,10 @@ type Leg interface {
 	// beneath. It returns when the prompts are queued.
 	Whisper(ctx context.Context, language string, prompts ...Prompt) error
 
+	// Ask is Gather for a party that talks: it alone hears the prompts, and the talk
+	// goes on beneath. The other party hears the key itself.
+	Ask(ctx context.Context, language string, e Entry) (digits string, err error)
+
 	// CutAfter makes the switch itself end the leg after d, whether or not this
 	// program still lives; a later call replaces an earlier one.
 	CutAfter(ctx context.Context, d time.Duration) error
@@ -145,7 +149,25 @@ type Loan struct {
 	AdvisorName string // what the client hears
 	Line        Line
 	Wish        dialplan.Wish // the advisor's
+	Greeting    Prompt        // the advisor's own, for the client who waits; "" for none
 	Until       time.Time
+	Appointment *Appointment // that the loan is for; nil: for a talk at once
+	FreeUntil   time.Time    // the advisor's next appointment, which no other talk goes on into; zero: none
+}
+
+// Appointment is what was agreed on a call.
+type Appointment struct {
+	At     time.Time     // not before
+	Until  time.Time     // a client who dials in later is too late
+	Length time.Duration // the money for it is held, and the talk lasts no longer
+}
+
+// Placed is a call that we place: the client is called, then the advisor. Whoever has
+// it, has claimed it; nobody else places it.
+type Placed struct {
+	Call CallID
+	Kind Kind // CallBack or AppointmentCall
+	Loan Loan
 }
 
 // Directory knows who a call is for.
@@ -159,6 +181,32 @@ type Directory interface {
 	// LoanByPIN counts the try, then finds the loan by its PIN. It returns
 	// ErrNotIdentified, ErrTooManyTries, or the first two of the above.
 	LoanByPIN(ctx context.Context, did, pin string) (Loan, error)
+}
+
+// Desk is what callers can ask of the host by key. Asking again is no error.
+type Desk interface {
+	// CallAtTime has us call the client at the time of their appointment, instead
+	// of their dialling in.
+	CallAtTime(ctx context.Context, loan LoanID) error
+
+	// CallBack puts the loan's client on its advisor's queue, to be called when it is
+	// their turn.
+	CallBack(ctx context.Context, loan LoanID) error
+
+	// Rate records what the client thinks of the call: 1 to 5 stars.
+	Rate(ctx context.Context, call CallID, stars int) error
+}
+
+// Payments take money from the means of payment that a client has saved.
+type Payments interface {
+	// CanBuy says whether there is such a means.
+	CanBuy(ctx context.Context, client ClientID) (bool, error)
+
+	// Buy returns nil when the money is in the client's account. number counts the
+	// call's purchases, from 1; the same again is the same purchase. It returns
+	// ErrPaymentDeclined; after another error nobody knows, and the money may come
+	// later.
+	Buy(ctx context.Context, call CallID, number int, client ClientID, amount money.Amount, currency string) error
 }
 
 // Ledger is the record of calls and the money side of them. A method that fails
@@ -194,6 +242,7 @@ type Ledger interface {
 // Opening is what is written of a call before anyone is rung.
 type Opening struct {
 	Call        CallID
+	Kind        Kind
 	Loan        LoanID
 	DID         string
 	ANI         string // masked, see [Mask]
@@ -256,6 +305,8 @@ type Kind string
 const (
 	ClientCall       Kind = "client"
 	VerificationCall Kind = "verification"
+	CallBack         Kind = "call back"   // placed when it was the client's turn
+	AppointmentCall  Kind = "appointment" // placed at its time
 )
 
 // Verifications keeps the challenges by which advisors prove their lines.

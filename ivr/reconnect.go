@@ -59,7 +59,7 @@ func (s *Service) reconnect(ctx context.Context, call *Call) bool {
 		return false
 	}
 	defer s.entertain(ctx, call, call.Advisor)()
-	client, err := s.Switch.Dial(ctx, DialRequest{
+	client, err := s.dial(ctx, call, DialRequest{
 		LegID: clientLegID(call.ID, last+1), To: call.Loan.ClientLine,
 		CallerID: call.DID, Ring: ringAgain, CutAfter: setUpMost,
 	})

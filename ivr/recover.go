@@ -79,7 +79,7 @@ func (s *Service) closeOrphan(o OpenCall) {
 // call is the call as its dead program knew it.
 func (o OpenCall) call() *Call {
 	c := &Call{
-		ID: o.Call, Kind: ClientCall, DID: o.DID, ANI: o.ANI, StartedAt: o.StartedAt,
+		ID: o.Call, Kind: o.Kind, DID: o.DID, ANI: o.ANI, StartedAt: o.StartedAt,
 		Line: o.Line, Terms: o.Terms, Held: o.Held, holds: o.Holds,
 	}
 	c.Plan.Version, c.Plan.Language = o.Plan, o.Terms.Language

@@ -74,7 +74,7 @@ func openCall(ctx context.Context, q sqlx.QueryerContext, o ivr.Opening) (money.
 		return 0, fmt.Errorf("call %s: a limit on concurrent calls is missing: %+v", o.Call, c)
 	}
 	question, err := json.Marshal(openCallQuestion{
-		o.Call, ivr.ClientCall, o.DID, o.ANI, o.Loan, o.Client, o.Advisor, o.Line, o.Plan, o.Terms, o.StartedAt,
+		o.Call, o.Kind, o.DID, o.ANI, o.Loan, o.Client, o.Advisor, o.Line, o.Plan, o.Terms, o.StartedAt,
 		int64(o.Least), int64(o.Most), o.Concurrent.All, o.Concurrent.PerClient, o.Concurrent.PerAdvisor,
 	})
 	if err != nil {
@@ -283,7 +283,7 @@ func (s *Store) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error) 
 			}
 			open[i] = ivr.OpenCall{
 				Opening: ivr.Opening{
-					Call: c.ID, Loan: c.Loan, DID: c.DID, ANI: c.ANI, Client: c.Client, Advisor: c.Advisor, Line: c.Line,
+					Call: c.ID, Kind: c.Kind, Loan: c.Loan, DID: c.DID, ANI: c.ANI, Client: c.Client, Advisor: c.Advisor, Line: c.Line,
 					Plan: c.Plan, Terms: terms, StartedAt: c.StartedAt, Least: r.Least, Most: r.Most,
 				},
 				ClientLine: ivr.Line{Kind: ivr.Phone, Address: phone},

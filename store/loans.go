@@ -89,11 +89,20 @@ func (s *Store) lend(ctx context.Context, tx *sqlx.Tx, id ivr.LoanID, r LoanRequ
 	if err != nil {
 		return err
 	}
+	return s.insertLoan(ctx, tx, id, r, did, reserves)
+}
+
+// reserve makes a loan that reserves its advisor and lends no number.
+func (s *Store) reserve(ctx context.Context, tx *sqlx.Tx, id ivr.LoanID, r LoanRequest) error {
+	return s.insertLoan(ctx, tx, id, r, "", true)
+}
+
+func (s *Store) insertLoan(ctx context.Context, tx *sqlx.Tx, id ivr.LoanID, r LoanRequest, did string, reserves bool) error {
 	// It begins when its locks were had, not when the transaction did: what ended
 	// while they were waited for does not overlap.
-	_, err = tx.ExecContext(ctx, `
+	_, err := tx.ExecContext(ctx, `
 		INSERT INTO loans (id, did, client, advisor, line, topic, pin_hash, reserves, made_at, until, kept_until)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, at, at + $9 * interval '1 ms', at + $10 * interval '1 ms'
+		SELECT $1, nullif($2, ''), $3, $4, $5, $6, $7, $8, at, at + $9 * interval '1 ms', at + $10 * interval '1 ms'
 		FROM (SELECT clock_timestamp() AS at) AS clock`,
 		id, did, r.Client, r.Advisor, r.Line, r.Topic, s.vault.codeHash(string(id), s.vault.pin(id)), reserves,
 		r.For.Milliseconds(), (r.For + r.Quarantine).Milliseconds())
@@ -216,7 +225,7 @@ func (s *Store) latestLoan(ctx context.Context, did string) (r loanRow, err erro
 }
 
 const selectLoans = `
-	SELECT l.id, l.did, l.client, l.topic, l.advisor, l.until, l.until > now() AS live,
+	SELECT l.id, coalesce(l.did, '') AS did, l.client, l.topic, l.advisor, l.until, l.until > now() AS live,
 		c.alias, c.phone_hash, c.phone_sealed, a.name, a.per_minute, a.predetermined_ms,
 		n.id AS line, n.kind, n.address_sealed, n.verified_at IS NOT NULL AS verified
 	FROM loans l JOIN clients c ON c.id = l.client JOIN advisors a ON a.id = l.advisor JOIN lines n ON n.id = l.line`

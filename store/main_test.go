@@ -181,7 +181,7 @@ var started = time.Date(2026, 3, 1, 12, 2, 51, 0, time.UTC)
 
 // opening is a call of a client to an advisor by these terms.
 func opening(client ivr.ClientID, advisor ivr.AdvisorID, plan int64) ivr.Opening {
-	return ivr.Opening{
+	return ivr.Opening{Kind: ivr.ClientCall,
 		Call: ivr.CallID(ivr.NewID("call")), DID: "+493055501001", ANI: "+49********01",
 		Client: client, Advisor: advisor, Plan: plan, Terms: terms, StartedAt: started,
 		Least: terms.Least(), Most: terms.Most(),

@@ -28,7 +28,7 @@ func (s *Store) Close(ctx context.Context, cdr ivr.CDR) error {
 		cdr.Shares.Advisor+cdr.Shares.Platform != cdr.Charge {
 		return fmt.Errorf("close call %s: the shares %+v are not the charge %v", cdr.Call, cdr.Shares, cdr.Charge)
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return closeCall(ctx, tx, cdr) })
+	err := s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.closeCall(ctx, tx, cdr) })
 	if err != nil {
 		return fmt.Errorf("close call %s: %w", cdr.Call, err)
 	}
@@ -48,7 +48,7 @@ type hold struct {
 	Amount money.Amount
 }
 
-func closeCall(ctx context.Context, tx *sqlx.Tx, cdr ivr.CDR) error {
+func (s *Store) closeCall(ctx context.Context, tx *sqlx.Tx, cdr ivr.CDR) error {
 	if cdr.Client != "" {
 		if _, err := tx.ExecContext(ctx, `
 			SELECT FROM accounts WHERE id = 'client/' || $1 FOR NO KEY UPDATE`, cdr.Client); err != nil {
@@ -97,10 +97,15 @@ func closeCall(ctx context.Context, tx *sqlx.Tx, cdr ivr.CDR) error {
 			held = $7, charge = $8, advisor_share = $9, platform_share = $10
 		WHERE id = $1 AND ended_at IS NULL`,
 		cdr.Call, cdr.EndedBy, cdr.Disposition, cdr.Cause, cdr.Ring.Milliseconds(), talk.Milliseconds(),
-		held, charge, shares.Advisor, shares.Platform); err != nil || talk == 0 {
+		held, charge, shares.Advisor, shares.Platform); err != nil {
 		return err
 	}
-	return endTalkedLoan(ctx, tx, cdr.Call)
+	if talk > 0 {
+		if err := endTalkedLoan(ctx, tx, cdr.Call); err != nil {
+			return err
+		}
+	}
+	return s.endPlacement(ctx, tx, cdr, talk)
 }
 
 // lockCall locks a call's row, made here if the call never opened, and reads its

@@ -232,7 +232,7 @@ func (s *Store) readTalk(ctx context.Context, q sqlx.QueryerContext, plan dialpl
 		Calls     []byte
 	}
 	err := sqlx.GetContext(ctx, q, &r, `
-		SELECT l.did, l.client, l.advisor, a.name, l.until, l.until <= clock_timestamp() AS over, a.per_minute, a.predetermined_ms,
+		SELECT coalesce(l.did, '') AS did, l.client, l.advisor, a.name, l.until, l.until <= clock_timestamp() AS over, a.per_minute, a.predetermined_ms,
 			m.posted - m.held AS available,
 			(SELECT coalesce(json_agg(id ORDER BY id), '[]') FROM calls WHERE loan = l.id) AS calls
 		FROM loans l JOIN advisors a ON a.id = l.advisor JOIN accounts m ON m.client = l.client

@@ -27,7 +27,7 @@
 //	play matchers: MatchHash, MatchLen  ivr.Entry.Most; '#' always ends an entry
 //	ext/audiouri                        Prompts, made elsewhere from a catalogue
 //	channel.MOH, channel.Ring           Leg.Entertain
-//	channel.Snoop                       Leg.Whisper
+//	channel.Snoop                       Leg.Whisper, Leg.Ask
 //	BridgeHandle, AddChannel            Switch.Bridge, ivr.Talk
 //	ext/bridgemon                       Talk.Wait
 //	bus.Subscribe, Events.StasisEnd     Leg.Context: hanging up is cancellation

@@ -63,6 +63,11 @@ func (l *leg) clearKeys() {
 // Gather waits for the end of the prompts and for keys at the same time. The first
 // key ends the prompts; keyed before them, it leaves them unspoken.
 func (l *leg) Gather(ctx context.Context, language string, e ivr.Entry) (string, error) {
+	return l.gather(ctx, language, e, l)
+}
+
+// gather takes this leg's keys; the prompts are spoken on the voice.
+func (l *leg) gather(ctx context.Context, language string, e ivr.Entry, voice *leg) (string, error) {
 	defer l.clearKeys()
 	early, complete := l.entry(e.Most)
 	if complete && early == "" {
@@ -73,12 +78,12 @@ func (l *leg) Gather(ctx context.Context, language string, e ivr.Entry) (string,
 	patience := e.First
 	if early == "" {
 		var err error
-		if p, err = l.start(ctx, language, e.Prompts); err != nil {
+		if p, err = voice.start(ctx, language, e.Prompts); err != nil {
 			return "", err
 		}
 	}
 	if p != nil {
-		defer l.stop(p)
+		defer voice.stop(p)
 		heard, patience = p.done, p.patience()
 	}
 	timer := time.NewTimer(patience)
@@ -92,12 +97,12 @@ func (l *leg) Gather(ctx context.Context, language string, e ivr.Entry) (string,
 			}
 			if heard != nil {
 				heard = nil
-				l.stop(p)
+				voice.stop(p)
 			}
 			timer.Reset(e.Between)
 		case <-heard:
 			heard = nil
-			if err := l.heard(p); err != nil {
+			if err := voice.heard(p); err != nil {
 				return "", err
 			}
 			timer.Reset(e.First)

@@ -217,11 +217,11 @@ func (l *leg) Entertain(ctx context.Context, what dialplan.Waiting) error {
 // whisper begins the ID of every snoop channel.
 const whisper = "whisper-"
 
-// Whisper plays into a snoop channel, whose sound Asterisk adds to what this leg
-// alone hears. A prompt played to the leg itself would take it out of the talk.
-func (l *leg) Whisper(ctx context.Context, language string, prompts ...ivr.Prompt) error {
+// snoop makes a channel whose sound Asterisk adds to what this leg alone hears. A
+// prompt played to the leg itself would take it out of the talk.
+func (l *leg) snoop(ctx context.Context) (*leg, error) {
 	if err := l.over(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	l.s.mu.Lock()
 	snoop := l.s.newLeg(newName(whisper))
@@ -233,9 +233,28 @@ func (l *leg) Whisper(ctx context.Context, language string, prompts ...ivr.Promp
 	}, nil))
 	if err != nil {
 		snoop.abandon(err)
+		return nil, err
+	}
+	select { // only once it is in our hands can it be played to
+	case <-snoop.here:
+		return snoop, nil
+	case <-snoop.ctx.Done():
+		err = context.Cause(snoop.ctx)
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	case <-time.After(l.s.t.settle):
+		err = fmt.Errorf("ari: channel %s was not put into our hands", snoop.id)
+	}
+	snoop.Hangup(ivr.NormalClearing)
+	return nil, cmp.Or(l.over(ctx), err)
+}
+
+func (l *leg) Whisper(ctx context.Context, language string, prompts ...ivr.Prompt) error {
+	snoop, err := l.snoop(ctx)
+	if err != nil {
 		return err
 	}
-	p, err := snoop.speak(ctx, language, prompts)
+	p, err := snoop.start(ctx, language, prompts)
 	if p == nil {
 		snoop.Hangup(ivr.NormalClearing)
 		return cmp.Or(l.over(ctx), err)
@@ -247,19 +266,17 @@ func (l *leg) Whisper(ctx context.Context, language string, prompts ...ivr.Promp
 	return nil
 }
 
-// speak starts prompts on a channel that has just been made: only once it is in our
-// hands can it be played to.
-func (l *leg) speak(ctx context.Context, language string, prompts []ivr.Prompt) (*playback, error) {
-	select {
-	case <-l.here:
-		return l.start(ctx, language, prompts)
-	case <-l.ctx.Done():
-		return nil, context.Cause(l.ctx)
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-time.After(l.s.t.settle):
-		return nil, fmt.Errorf("ari: channel %s was not put into our hands", l.id)
+// Ask keeps the snoop channel until the answer: as long as it is there, Asterisk mixes
+// the talk itself and tells of keys, which it does not while it only passes the sound
+// on (see [Switch.Bridge]). What was keyed before does not count.
+func (l *leg) Ask(ctx context.Context, language string, e ivr.Entry) (string, error) {
+	snoop, err := l.snoop(ctx)
+	if err != nil {
+		return "", err
 	}
+	defer snoop.Hangup(ivr.NormalClearing)
+	l.clearKeys()
+	return l.gather(ctx, language, e, snoop)
 }
 
 // abandon forgets a channel that Asterisk did not make, as far as it says. It may

@@ -123,6 +123,10 @@ func (v view) Whisper(ctx context.Context, _ string, prompts ...ivr.Prompt) erro
 	return v.do(ctx, "alone hears %s", words(prompts))
 }
 
+func (v view) Ask(ctx context.Context, language string, e ivr.Entry) (string, error) {
+	return v.Gather(ctx, language, e)
+}
+
 func (v view) CutAfter(ctx context.Context, d time.Duration) error {
 	if err := firstOf(v.p.dead(), context.Cause(v.ctx), context.Cause(ctx)); err != nil {
 		return err
