@@ -70,10 +70,11 @@ func (s *Service) toBeCalled(err error) error {
 
 // waitUntil lets the client wait on the line.
 func (s *Service) waitUntil(ctx context.Context, call *Call, at time.Time) error {
+	call.at(AwaitingTime)
 	if err := call.Client.CutAfter(ctx, time.Until(at)+setUpMost); err != nil {
 		return err
 	}
-	defer s.entertain(ctx, call, call.Client)()
+	defer s.entertain(ctx, call, call.Client, "")()
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -61,8 +61,17 @@ type Call struct {
 	segments []Segment // that are over
 	ended    *Departure
 
-	mu      sync.Mutex // guards talking, which the prover reads
-	talking *talking
+	cancel context.CancelCauseFunc // ends the script
+
+	mu       sync.Mutex     // guards what others than the call's goroutine read or write
+	talking  *talking       // read by the prover
+	live     LiveCall       // read by whoever watches
+	newPlan  *dialplan.Plan // to be followed from now on
+	wake     func()         // wakes the meter; nil while it does not wait
+	woken    bool           // it is to look as soon as it would wait
+	declined int            // purchases in this call
+
+	asking sync.Mutex // held while the client is spoken to in the talk
 }
 
 // talking is the segment of talk that goes on now.
@@ -91,11 +100,11 @@ func (s *Service) Serve(client Leg, did, ani string) {
 // returns the script's error after the call is settled. The script's context ends
 // when the program is asked to stop.
 func (s *Service) frame(call *Call, script func(context.Context, *Call) error) error {
-	s.register(call)
-	defer s.forget(call)
-
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
+	call.cancel = cancel
+	s.register(call)
+	defer s.forget(call)
 	defer context.AfterFunc(s.Stopping, func() { cancel(ErrShutdown) })()
 
 	why := s.run(ctx, call, script)
@@ -104,6 +113,7 @@ func (s *Service) frame(call *Call, script func(context.Context, *Call) error) e
 		return why
 	}
 	end := outcomeOf(why)
+	call.at(Ending)
 	if call.Client != nil && call.Advisor != nil {
 		call.Advisor.Hangup(NormalClearing) // first of all: it ends the talk
 	}
@@ -153,6 +163,7 @@ func (s *Service) sayLastWords(call *Call, end Outcome) {
 			s.Log.Warn("last words not heard", "call", call.ID, "words", end.LastWords, "err", err)
 		}
 	}
+	s.askRating(ctx, call)
 	leg.Hangup(end.Cause)
 }
 
@@ -182,7 +193,9 @@ func (s *Service) settle(cdr CDR) {
 
 // begin makes a call with the plan now in force.
 func (s *Service) begin(kind Kind, did, ani string) *Call {
-	return &Call{ID: CallID(NewID("call")), Kind: kind, DID: did, ANI: ani, StartedAt: time.Now()}
+	call := &Call{ID: CallID(NewID("call")), Kind: kind, DID: did, ANI: ani, StartedAt: time.Now()}
+	call.at(Beginning)
+	return call
 }
 
 func (s *Service) register(call *Call) {

@@ -60,6 +60,7 @@ type scene struct {
 	plan     dialplan.Plan
 	ani      string
 	script   string
+	running  *ivr.Service
 	dies     time.Duration // the program is killed
 	stops    time.Duration // the program is asked to stop
 	restarts time.Duration
@@ -82,8 +83,8 @@ func newScene() *scene {
 	}
 	plan := dialplan.Plan{
 		Version: 3, Currency: "EUR", Language: "en", CallerID: "+493055500100", Waiting: dialplan.Music,
-		Numbers: []dialplan.Number{{DID: did, Country: "DE"}},
-		Rates:   map[string]dialplan.Rate{"standard": {Rate: money.Rate{PerMinute: 100, Increment: time.Minute}, AdvisorPercent: 60}},
+		Numbers:      []dialplan.Number{{DID: did, Country: "DE"}},
+		Rates:        map[string]dialplan.Rate{"standard": {Rate: money.Rate{PerMinute: 100, Increment: time.Minute}, AdvisorPercent: 60}},
 		Destinations: dialplan.Destinations{"DE": {dialplan.Mobile}},
 		Limits: dialplan.Limits{
 			Ring: 20 * time.Second, Accept: 10 * time.Second, LongestTalk: 10 * time.Minute,
@@ -142,6 +143,33 @@ func (s *scene) set(t *testing.T, text string) {
 		time.AfterFunc(duration(3), func() { s.town.Deposit(amount) })
 	case "close-fails":
 		s.town.CloseErrs = number(1)
+	case "card":
+		s.town.Card = w[1]
+		s.plan.TopUp = dialplan.TopUp{Amount: 200, KeyWithin: 8 * time.Second}
+	case "rated":
+		s.plan.Limits.RatedTalk = duration(1)
+	case "greeting":
+		s.town.Loan.Greeting = "greeting:adv_1/1"
+	case "appointment": // at 2m until 5m length 3m
+		now := time.Now()
+		s.town.Loan.Appointment = &ivr.Appointment{At: now.Add(duration(2)), Until: now.Add(duration(4)), Length: duration(6)}
+	case "next-appointment":
+		s.town.Loan.FreeUntil = time.Now().Add(duration(2))
+	case "plan": // longest 3m follows after 2m
+		longest, follows := duration(2), dialplan.LiveCalls(w[3])
+		time.AfterFunc(duration(5), func() {
+			s.plan.Version++
+			s.plan.Limits.LongestTalk, s.plan.Limits.LiveCalls = longest, follows
+			s.town.Note("plan %d: %v at most, calls that are up %s", s.plan.Version, longest, follows)
+			s.running.Follow(s.plan)
+		})
+	case "host": // ends the call after 2m
+		time.AfterFunc(duration(3), func() {
+			for _, call := range s.running.Calls() {
+				s.town.Note("the host ends the call")
+				s.running.End(call.ID, "abuse")
+			}
+		})
 	case "program":
 		switch w[1] {
 		case "dies":
@@ -195,11 +223,12 @@ func (s *scene) person(t *testing.T, w []string, duration func(int) time.Duratio
 // service is a copy of the program in the town, and how to make it stop.
 func (s *scene) service(p *ivrtest.Program) (*ivr.Service, context.CancelFunc) {
 	stopping, stop := context.WithCancel(context.Background())
-	return &ivr.Service{
-		Switch: p, Ledger: p, Directory: p, Verifications: p, Stopping: stopping,
+	s.running = &ivr.Service{
+		Switch: p, Ledger: p, Directory: p, Verifications: p, Desk: p, Payments: p, Stopping: stopping,
 		Plan: func() (dialplan.Plan, error) { return s.plan, nil },
 		Log:  slog.New(slog.NewTextHandler(io.Discard, nil)),
-	}, stop
+	}
+	return s.running, stop
 }
 
 // play runs one call to its end and returns its town.
@@ -235,6 +264,8 @@ func play(t *testing.T, setup string) *ivrtest.Town {
 	switch s.script {
 	case "verification":
 		_ = service.Verify(ivr.Challenge{ID: "ver_1", Line: town.Loan.Line})
+	case "call-back":
+		service.Place(ivr.Placed{Call: ivr.CallID(ivr.NewID("call")), Kind: ivr.CallBack, Loan: town.Loan})
 	default:
 		service.Serve(program.View(town.PickUp(town.Client, "sip-1")), did, s.ani)
 	}

@@ -58,6 +58,7 @@ func (s *Service) putThrough(ctx context.Context, call *Call) error {
 // identify finds whom the number is lent to and for which advisor, by the number
 // that calls, or by the loan's PIN.
 func (s *Service) identify(ctx context.Context, call *Call) (err error) {
+	call.at(Identifying)
 	if call.Plan, err = s.Plan(); err != nil {
 		return err
 	}
@@ -132,6 +133,7 @@ func admit(call *Call) (Opening, error) {
 // tellPrice says what a minute costs and what the client's money buys, before
 // anyone is rung. A key cuts it short.
 func (s *Service) tellPrice(ctx context.Context, call *Call) error {
+	call.at(TellingPrice)
 	longest, _ := call.Terms.Talk(call.Held)
 	_, err := call.Client.Gather(ctx, call.language(),
 		Entry{Prompts: sayPrice(call.Terms, call.Loan.AdvisorName, longest), Most: 1})
@@ -141,13 +143,12 @@ func (s *Service) tellPrice(ctx context.Context, call *Call) error {
 // ring rings the advisor's line while the client hears music or a ringing tone,
 // until the advisor has accepted.
 func (s *Service) ring(ctx context.Context, call *Call) error {
+	call.at(Ringing)
 	// A call nobody is left to watch must not ring on; the talk sets it anew.
 	if err := call.Client.CutAfter(ctx, setUpMost); err != nil {
 		return err
 	}
-	stop := s.entertain(ctx, call, call.Client)
-	defer stop()
-
+	defer s.entertain(ctx, call, call.Client, call.Loan.Greeting)()
 	if err := s.dialAdvisor(ctx, call, call.Loan.Line); err != nil {
 		return err
 	}
@@ -177,11 +178,14 @@ func (s *Service) dial(ctx context.Context, call *Call, r DialRequest) (Leg, err
 }
 
 // entertain lets a party hear something while they wait, until stop returns.
-func (s *Service) entertain(ctx context.Context, call *Call, leg Leg) (stop func()) {
+func (s *Service) entertain(ctx context.Context, call *Call, leg Leg, first Prompt) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		if first != "" && leg.Play(ctx, call.language(), first) != nil {
+			return // they, or the waiting, are over
+		}
 		if err := leg.Entertain(ctx, call.waiting()); err != nil && ctx.Err() == nil {
 			s.Log.Warn("a party waits in silence", "call", call.ID, "leg", leg.ID(), "err", err)
 		}

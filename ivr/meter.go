@@ -29,9 +29,14 @@ func (s *Service) meter(ctx context.Context, call *Call, t *talking) error {
 	call.ended = nil
 	call.setTalking(t)
 	defer call.setTalking(nil)
+	call.at(Talking)
 	go s.prove(ctx, []Proof{call.proof()}) // money and deadline do not wait for it
 
-	until, err := s.watch(ctx, call, t)
+	watching, cancel := context.WithCancel(ctx)
+	until, err := s.watch(watching, call, t)
+	cancel()
+	call.asking.Lock() // until the leg is ours alone again
+	call.asking.Unlock()
 	if errors.Is(err, ErrShutdown) {
 		return ErrHandedOver
 	}
@@ -63,8 +68,11 @@ func (c *Call) allowed(t *talking) (left time.Duration, deadline time.Time, over
 	return left, t.began.Add(left), over
 }
 
-// errWake is the cause that wakes the meter before a talk's end.
-var errWake = errors.New("the end of the talk comes nearer")
+// Causes that wake the meter before a talk's end.
+var (
+	errWake  = errors.New("the end of the talk comes nearer")
+	errWoken = errors.New("there is new money, or a new plan")
+)
 
 // watch waits for the talk's end. At each of the plan's warnings, and once more just
 // before the end, it looks for money that has come in and moves the end away; where
@@ -77,19 +85,23 @@ func (s *Service) watch(ctx context.Context, call *Call, t *talking) (until time
 			wake = over
 		}
 		waiting, cancel := context.WithDeadlineCause(ctx, deadline.Add(-before), wake)
+		waiting, stop := call.wakeable(waiting)
 		until, err = t.Wait(waiting)
+		stop()
 		cancel()
 		switch {
+		case errors.Is(err, errWoken):
+			s.revise(ctx, call, t)
+			s.extend(ctx, call, t)
 		case !errors.Is(err, errWake):
 			return until, err
 		case s.extend(ctx, call, t):
 		case before == lastStretch:
 			s.cutClientAfter(ctx, call, deadline, livingGrace)
 		default:
-			if err := call.Client.Whisper(ctx, call.language(), sayLeft(before)...); err != nil {
-				s.Log.Warn("warning not heard", "call", call.ID, "left", before, "err", err)
-			}
+			s.warn(ctx, call, before)
 		}
+		call.at(Talking)
 	}
 }
 
@@ -130,13 +142,20 @@ func (s *Service) extend(ctx context.Context, call *Call, t *talking) bool {
 		return false
 	}
 	call.Held += more
-	_, deadline, _ = call.allowed(t)
-	if err := call.Advisor.CutAfter(ctx, time.Until(deadline)+advisorCutGrace); err != nil {
+	left := s.cutBothAfter(ctx, call, t)
+	s.Log.Info("talk extended", "call", call.ID, "by", more, "left", left.Round(time.Second))
+	return true
+}
+
+// cutBothAfter sets the switch's own timers anew when the end of a talk has moved.
+func (s *Service) cutBothAfter(ctx context.Context, call *Call, t *talking) (left time.Duration) {
+	_, deadline, _ := call.allowed(t)
+	left = time.Until(deadline)
+	if err := call.Advisor.CutAfter(ctx, max(0, left)+advisorCutGrace); err != nil && ctx.Err() == nil {
 		s.Log.Warn("the switch keeps the advisor's earlier timer", "call", call.ID, "err", err)
 	}
 	s.cutClientAfter(ctx, call, deadline, cutGrace)
-	s.Log.Info("talk extended", "call", call.ID, "by", more, "left", time.Until(deadline).Round(time.Second))
-	return true
+	return left
 }
 
 // cutClientAfter sets the switch's own timer on the client's leg, for the end of a

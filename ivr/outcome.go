@@ -38,6 +38,7 @@ var (
 	ErrOrphaned      = errors.New("the program died during the call")
 	ErrNotReached    = errors.New("the client was not reached")
 	ErrNotConsented  = errors.New("the client answered, but did not press 1")
+	ErrEndedByHost   = errors.New("the host ended the call")
 	ErrTooEarly      = errors.New("the appointment has not begun")
 	ErrTooLate       = errors.New("the appointment is over")
 	ErrToBeCalled    = errors.New("the client will be called")
@@ -51,9 +52,13 @@ var (
 type NoFunds struct {
 	Available, Missing money.Amount
 	Predetermined      time.Duration
+	ByCap              bool // it is the client's own spending cap that leaves too little
 }
 
 func (e *NoFunds) Error() string {
+	if e.ByCap {
+		return fmt.Sprintf("the client's spending cap leaves %v too little for %v", e.Missing, e.Predetermined)
+	}
 	return fmt.Sprintf("not enough money: %v missing for %v", e.Missing, e.Predetermined)
 }
 
@@ -116,6 +121,7 @@ var outcomes = []struct {
 	Outcome
 }{
 	{ErrFundsSpent, Outcome{"money spent", NormalClearing, "money-spent"}},
+	{ErrEndedByHost, Outcome{"ended", NormalClearing, "ended-by-host"}},
 	{ErrTimeLimit, Outcome{"time limit", NormalClearing, "time-limit"}},
 	{ErrNotReached, Outcome{"client not reached", NoAnswer, ""}},
 	{ErrNotConsented, Outcome{"client not reached", NormalClearing, ""}},

@@ -225,6 +225,10 @@ type Ledger interface {
 	// [*NoFunds] where less than least is available.
 	Extend(ctx context.Context, call CallID, number int, least, most money.Amount) (held money.Amount, err error)
 
+	// Revise records that an open call follows another plan from now on, and what that
+	// says of it. The same again is no error.
+	Revise(ctx context.Context, call CallID, plan int64, terms dialplan.Terms) error
+
 	// Prove records for how long the latest segment of each call has certainly
 	// lasted; the first proof of a segment records that it began. Proofs only
 	// grow, and those of calls that are closed are passed over.

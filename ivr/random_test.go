@@ -37,6 +37,29 @@ func randomScene(r *rand.Rand) (setup string) {
 	if sometimes(3) {
 		say("longest %ds", 120+r.IntN(600))
 	}
+	if sometimes(6) {
+		say("script call-back")
+	}
+	if sometimes(2) {
+		say("card %s", pick(r, "ok", "declined", "lost"))
+		say("client keys %s", pick(r, "- 1", "- - 1", "- 1 1 1", "- 2 1"))
+		say("client thinks %s", at(9))
+	}
+	if sometimes(3) {
+		say("rated %s", at(120))
+	}
+	if sometimes(8) {
+		say("appointment at %ds until %ds length %ds", r.IntN(120)-60, r.IntN(200)-20, 120+r.IntN(200))
+	}
+	if sometimes(8) {
+		say("next-appointment at %ds", 100+r.IntN(400))
+	}
+	if sometimes(5) {
+		say("plan longest %ds %s after %s", 30+r.IntN(600), pick(r, "follow", "keep"), at(400))
+	}
+	if sometimes(12) {
+		say("host ends after %s", at(300))
+	}
 	if sometimes(8) {
 		say("loan %s", pick(r, "none", "expired"))
 	}
@@ -62,7 +85,7 @@ func randomScene(r *rand.Rand) (setup string) {
 	say("advisor %s", pick(r, "busy", "never", "unreachable", "declines 3s", "answers 2s", "answers 3s", "answers 10s", "answers 19s", "answers 25s"))
 	say("advisor keys %s", pick(r, "1", "1 1", "1 1 1", "1 2", "5 1", "2", "-"))
 	say("called %s", pick(r, "never", "busy", "answers 3s", "answers 9s"))
-	say("called keys %s", pick(r, "1", "1", "2", "-"))
+	say("called keys %s", pick(r, "1", "1 -", "1 - 1", "2", "-"))
 	say("called thinks %s", at(8))
 	say("advisor thinks %s", at(12))
 	if sometimes(3) {

@@ -46,6 +46,7 @@ func (s *Service) reconnect(ctx context.Context, call *Call) bool {
 	if call.Loan.ClientLine.Address == "" || longest-talkTime(call.segments) < reconnectLeast {
 		return false
 	}
+	call.at(Reconnecting)
 	ctx, cancel := whileUp(ctx, call.Advisor)
 	defer cancel()
 	last := len(call.segments)
@@ -58,7 +59,7 @@ func (s *Service) reconnect(ctx context.Context, call *Call) bool {
 	if !s.consents(ctx, call, call.Advisor, "client-lost-press-1") {
 		return false
 	}
-	defer s.entertain(ctx, call, call.Advisor)()
+	defer s.entertain(ctx, call, call.Advisor, "")()
 	client, err := s.dial(ctx, call, DialRequest{
 		LegID: clientLegID(call.ID, last+1), To: call.Loan.ClientLine,
 		CallerID: call.DID, Ring: ringAgain, CutAfter: setUpMost,

@@ -57,6 +57,10 @@ func (s *Service) adopt(ctx context.Context, call *Call, o OpenCall, left Surviv
 		t.began = time.Now()
 	}
 	call.segments = o.Segments[:min(t.number-1, len(o.Segments))]
+	if plan, err := s.Plan(); err == nil { // what the record does not hold: whom we may call, what a key adds
+		plan.Version, plan.Language = call.Plan.Version, call.Plan.Language
+		call.Plan = plan
+	}
 	_, deadline, _ := call.allowed(t)
 	s.Log.Info("talk adopted", "call", call.ID, "left", time.Until(deadline).Round(time.Second))
 	s.cutClientAfter(ctx, call, deadline, cutGrace)

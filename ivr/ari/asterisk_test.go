@@ -252,6 +252,56 @@ func TestAsteriskAWhisperIsHeardByOneAlone(t0 *testing.T) {
 	}
 }
 
+// In a talk keys are told only while something is asked: then one is enough, and what
+// was keyed before does not count.
+func TestAsteriskAKeyAnswersAQuestionInATalk(t0 *testing.T) {
+	t := newTown(t0)
+	_, client, advisor := t.talk()
+	if err := client.Keys(within(t.T, soon), "1"); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	type answer struct {
+		digits string
+		err    error
+	}
+	answers := make(chan answer, 1)
+	ask := func() {
+		digits, err := client.leg.Ask(within(t.T, 2*soon), "en", ivr.Entry{Prompts: []ivr.Prompt{"low"}, Most: 1, First: 2 * time.Second})
+		answers <- answer{digits, err}
+	}
+	go ask()
+	t.hears(client.Call, low)
+	if err := client.leg.CutAfter(within(t.T, soon), time.Minute); err != nil {
+		t.Errorf("a question holds other commands up: %v", err)
+	}
+	if err := client.Keys(within(t.T, soon), "2"); err != nil {
+		t.Fatal(err)
+	}
+	if a := <-answers; a.err != nil || a.digits != "2" {
+		t.Errorf("the answer is %q, %v", a.digits, a.err)
+	}
+	if share := advisor.ToneShare(low, start, time.Now()); share > 0 {
+		t.Error("the advisor heard the question")
+	}
+	t.hears(client.Call, theirs)
+	t.hears(advisor.Call, ours)
+	go ask()
+	if a := <-answers; a.err != nil || a.digits != "" {
+		t.Errorf("silence answers %q, %v", a.digits, a.err)
+	}
+	if share := advisor.ToneShare(ours, start.Add(200*time.Millisecond), time.Now()); share < 0.8 {
+		t.Errorf("the advisor heard the client for %.0f %% of it", 100*share)
+	}
+	go ask()
+	client.leg.Hangup(ivr.NormalClearing)
+	if a := <-answers; !errors.Is(a.err, ivr.ErrHungUp) {
+		t.Errorf("whoever leaves answers %q, %v", a.digits, a.err)
+	}
+	advisor.leg.Hangup(ivr.NormalClearing)
+	t.nothingIsLeft()
+}
+
 func TestAsteriskAVanishedPhoneIsLostAndItsTalkEndedWithTheLastSound(t0 *testing.T) {
 	t := newTown(t0)
 	talk, client, _ := t.talk()

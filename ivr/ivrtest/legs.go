@@ -91,7 +91,15 @@ func (v view) Play(ctx context.Context, _ string, prompts ...ivr.Prompt) error {
 }
 
 func (v view) Gather(ctx context.Context, _ string, e ivr.Entry) (string, error) {
-	if err := v.do(ctx, "hears %s", words(e.Prompts)); err != nil {
+	return v.gather(ctx, "hears %s", e)
+}
+
+func (v view) Ask(ctx context.Context, _ string, e ivr.Entry) (string, error) {
+	return v.gather(ctx, "alone hears %s", e)
+}
+
+func (v view) gather(ctx context.Context, how string, e ivr.Entry) (string, error) {
+	if err := v.do(ctx, how, words(e.Prompts)); err != nil {
 		return "", err
 	}
 	keys := ""
@@ -121,10 +129,6 @@ func (v view) Entertain(ctx context.Context, what dialplan.Waiting) error {
 
 func (v view) Whisper(ctx context.Context, _ string, prompts ...ivr.Prompt) error {
 	return v.do(ctx, "alone hears %s", words(prompts))
-}
-
-func (v view) Ask(ctx context.Context, language string, e ivr.Entry) (string, error) {
-	return v.Gather(ctx, language, e)
 }
 
 func (v view) CutAfter(ctx context.Context, d time.Duration) error {

@@ -37,6 +37,7 @@ type Town struct {
 	Code    string // of the verification challenge
 	LoanErr error  // what the directory answers, when set
 	CodeErr error  // what checking a code answers, when set
+	Card    string // with which the client pays by key: "ok", "declined", "lost" or "" for none
 
 	Balance   money.Amount // posted, of the one client
 	LedgerErr error        // what Hold answers, when set
@@ -49,6 +50,7 @@ type Town struct {
 	bridge map[ivr.CallID]*Talk
 	calls  map[ivr.CallID]*record
 	held   money.Amount
+	bought map[purchase]bool
 
 	// For the invariants.
 	CDRs   []ivr.CDR
@@ -71,7 +73,7 @@ type Person struct {
 func NewTown() *Town {
 	return &Town{
 		start: time.Now(), legs: map[string]*Leg{},
-		bridge: map[ivr.CallID]*Talk{}, calls: map[ivr.CallID]*record{},
+		bridge: map[ivr.CallID]*Talk{}, calls: map[ivr.CallID]*record{}, bought: map[purchase]bool{},
 	}
 }
 
