@@ -3,7 +3,7 @@
 # The race detector needs a C compiler; a fresh machine may have none.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: help demo run test short check fuzz update build clean
+.PHONY: help demo run test short check fuzz simulate update build clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check: ## see that the code is formatted, and what vet says
 
 fuzz: ## look for input that breaks the plan's parser, for a minute
 	go test ./dialplan -run '^$$' -fuzz FuzzParse -fuzztime 1m
+
+simulate: ## play random calls in a town of faults: make simulate SEEDS=100000
+	go test ./ivr -run 'TestTown|TestPlantedBugs' -count=1 -timeout 1h -seeds $(or $(SEEDS),100000)
 
 update: ## rewrite the call transcripts; the diff is the review of a change of behaviour
 	go test ./ivr -run TestCalls -update

@@ -236,13 +236,14 @@ func (s *Service) talk(ctx context.Context, call *Call) error {
 // precise, is set when the talk's beginning is known.
 func (s *Service) join(ctx context.Context, call *Call) (Talk, error) {
 	longest, _ := call.Terms.Talk(call.Held)
-	if err := call.Advisor.CutAfter(ctx, longest+advisorCutGrace); err != nil {
+	left := longest - talkTime(call.segments)
+	if err := call.Advisor.CutAfter(ctx, left+advisorCutGrace); err != nil {
 		return nil, err
 	}
 	talk, err := s.Switch.Bridge(ctx, call.ID, call.Client, call.Advisor)
 	if err != nil {
 		return nil, err
 	}
-	s.cutClientAfter(ctx, call, talk.JoinedAt().Add(longest), cutGrace)
+	s.cutClientAfter(ctx, call, talk.JoinedAt().Add(left), cutGrace)
 	return talk, nil
 }

@@ -136,11 +136,16 @@ func (s *Service) extend(ctx context.Context, call *Call, t *talking) bool {
 	if errors.As(err, new(*NoFunds)) {
 		return false
 	}
-	call.holds++ // also where nobody knows whether it was written: the number is used
 	if err != nil {
+		// Whether it was written nobody knows: the same is asked again at the next wake.
+		// A revision in between makes it another, which the same number cannot be.
+		if errors.Is(err, ErrConflict) {
+			call.holds++
+		}
 		s.Log.Warn("could not ask for more money", "call", call.ID, "err", err)
 		return false
 	}
+	call.holds++
 	call.Held += more
 	left := s.cutBothAfter(ctx, call, t)
 	s.Log.Info("talk extended", "call", call.ID, "by", more, "left", left.Round(time.Second))

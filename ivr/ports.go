@@ -276,11 +276,11 @@ type Segment struct {
 // OpenCall is a call whose program died before it was closed.
 type OpenCall struct {
 	Opening
-	ClientLine Line          // as in the call's loan
-	Held       money.Amount  // by all of the call's holds
-	Holds      int           // how many there are
-	Segments   []Segment     // their talk is what has been proved of it
-	Since      time.Duration // by the database's clock, since the last segment was joined
+	ClientLine Line         // as in the call's loan
+	Held       money.Amount // by all of the call's holds
+	Holds      int          // how many there are
+	Segments   []Segment    // their talk is what has been proved of it
+	Began      time.Time    // the last segment, as long ago as it is by the database's clock
 }
 
 // CDR is the record of a finished call: enough to explain its charge.

@@ -1,26 +1,43 @@
 package ivr_test
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
 	"parley/ivr/ivrtest"
 )
 
-// TestTown plays many random calls and checks what must hold of every one of
-// them: one CDR, no leg left up, no money made or lost, and a charge for the time
-// in which both could hear each other and for nothing else. A seed replays.
+var (
+	seeds = flag.Int("seeds", 5000, "how many random calls TestTown plays")
+	first = flag.Uint64("seed", 0, "the first of them")
+)
+
+// TestTown plays many random calls, half of them in a town where answers are lost and
+// programs die at any step, and checks what must hold of every one of them: one CDR, no
+// leg left up, no money made or lost, no talk beyond its money, and a charge for the
+// time in which both could hear each other and for nothing else. A seed replays.
 func TestTown(t *testing.T) {
-	for seed := range uint64(5000) {
-		setup := randomScene(rand.New(rand.NewPCG(seed, 0)))
-		var town *ivrtest.Town
-		synctest.Test(t, func(t *testing.T) { town = play(t, setup) })
-		checkTown(t, town, fmt.Sprintf("# seed %d\n%s", seed, setup))
-		if t.Failed() {
-			return
-		}
+	var next atomic.Uint64
+	next.Store(*first)
+	for range runtime.GOMAXPROCS(0) {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			for !t.Failed() {
+				seed := next.Add(1) - 1
+				if seed >= *first+uint64(*seeds) {
+					return
+				}
+				setup := randomScene(rand.New(rand.NewPCG(seed, 0)))
+				var town *ivrtest.Town
+				synctest.Test(t, func(t *testing.T) { town = play(t, setup) })
+				checkTown(t, town, fmt.Sprintf("# seed %d\n%s", seed, setup))
+			}
+		})
 	}
 }
 
@@ -91,7 +108,12 @@ func randomScene(r *rand.Rand) (setup string) {
 	if sometimes(3) {
 		say("advisor %s %s", pick(r, "hangs-up", "vanishes"), at(700))
 	}
-	if sometimes(3) {
+	if sometimes(2) {
+		say("faults %d", 1+r.IntN(1<<30))
+	}
+	if sometimes(6) {
+		say("program dies-at line %d restarts %s", 1+r.IntN(25), at(900))
+	} else if sometimes(3) {
 		ends := 100 + r.IntN(300_000)
 		say("program %s %dms restarts %dms", pick(r, "dies", "dies", "stops"), ends, ends+1+r.IntN(900_000))
 	}

@@ -52,9 +52,13 @@ func (s *Service) Recover(ctx context.Context) error {
 
 // adopt goes on metering a talk that outlived its program.
 func (s *Service) adopt(ctx context.Context, call *Call, o OpenCall, left Survivor) error {
-	t := &talking{Talk: left.Talk, number: segmentOf(left.Client.ID()), began: time.Now().Add(-o.Since)}
-	if t.number > len(o.Segments) { // it died between joining them and writing so: nobody can prove since when
-		t.began = time.Now()
+	t := &talking{Talk: left.Talk, number: segmentOf(left.Client.ID()), began: o.Began}
+	// The switch knows since when they talk. The ledger's word goes before, since the
+	// two clocks may disagree; but it may lack the segment, whose program died before
+	// it was written, and was written as late as a proof may take.
+	joined := left.Talk.JoinedAt()
+	if late := t.began.Sub(joined); t.number > len(o.Segments) || 0 < late && late <= proofTimeout {
+		t.began = joined
 	}
 	call.segments = o.Segments[:min(t.number-1, len(o.Segments))]
 	if plan, err := s.Plan(); err == nil { // what the record does not hold: whom we may call, what a key adds

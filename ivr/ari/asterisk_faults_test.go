@@ -204,6 +204,10 @@ func TestAsteriskTheNextProcessAdoptsTheTalk(t0 *testing.T) {
 		adopted.Advisor.ID() != advisor.leg.ID() || len(adopted.Others) != 1 || adopted.Others[0].ID() != ringing.LegID {
 		t.Fatalf("%+v", adopted)
 	}
+	// The switch itself knows since when they talk.
+	if off := adopted.Talk.JoinedAt().Sub(talk.JoinedAt()).Abs(); off > 200*time.Millisecond {
+		t.Errorf("the talk began %v off", off)
+	}
 	t.hears(client.Call, theirs)
 	t.hears(advisor.Call, ours)
 	for _, l := range append(stray.Others, adopted.Others...) {

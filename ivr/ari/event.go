@@ -36,8 +36,19 @@ type channel struct {
 
 // bridge is what events and lists say of a bridge.
 type bridge struct {
-	ID       string
-	Channels []string
+	ID           string
+	Channels     []string
+	CreationTime string // by Asterisk's clock
+}
+
+// age is how long the bridge has been there; 0 where that cannot be said. The two
+// clocks are taken to agree: one machine has both, or NTP keeps them.
+func (b bridge) age() time.Duration {
+	created, err := time.Parse("2006-01-02T15:04:05.000-0700", b.CreationTime)
+	if err != nil {
+		return 0
+	}
+	return max(0, time.Since(created))
 }
 
 // The events that move anything here. Asterisk is told to send no others: they

@@ -15,9 +15,11 @@ import (
 // another process, or nothing. s.mu is held.
 func (s *Switch) unknownBridge(b bridge, now time.Time) {
 	if client, advisor := s.pair(b); client != nil && !s.opened {
+		// A bridge is made for one talk, at once before it.
+		joined := now.Add(-b.age())
 		t := s.newTalk(b.ID, client, advisor)
-		t.entered(client.id, now)
-		t.entered(advisor.id, now)
+		t.entered(client.id, joined)
+		t.entered(advisor.id, joined)
 		return
 	}
 	s.background(func() { s.removeBridge(b.ID) })

@@ -15,7 +15,8 @@ const paymentTakes = time.Second
 
 // Revise implements [ivr.Ledger].
 func (p *Program) Revise(ctx context.Context, call ivr.CallID, plan int64, terms dialplan.Terms) error {
-	if err := firstOf(p.sleep(ctx, ledgerLatency), p.LedgerErr); err != nil {
+	lost, err := p.suffer(ctx, "Revise")
+	if err := firstOf(err, p.sleep(ctx, ledgerLatency), p.LedgerErr); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -26,7 +27,7 @@ func (p *Program) Revise(ctx context.Context, call ivr.CallID, plan int64, terms
 	}
 	open.Terms = terms
 	p.note("the call follows plan %d: %v at most", plan, terms.LongestTalk)
-	return nil
+	return lost
 }
 
 // CallAtTime implements [ivr.Desk].
@@ -59,7 +60,8 @@ func (p *Program) CanBuy(ctx context.Context, _ ivr.ClientID) (bool, error) {
 
 // Buy implements [ivr.Payments].
 func (p *Program) Buy(ctx context.Context, call ivr.CallID, number int, _ ivr.ClientID, amount money.Amount, _ string) error {
-	if err := p.sleep(ctx, paymentTakes); err != nil {
+	lost, err := p.suffer(ctx, "Buy")
+	if err := firstOf(err, p.sleep(ctx, paymentTakes)); err != nil {
 		return err
 	}
 	switch p.Card {
@@ -77,7 +79,7 @@ func (p *Program) Buy(ctx context.Context, call ivr.CallID, number int, _ ivr.Cl
 	if !bought {
 		p.Deposit(amount)
 	}
-	return nil
+	return lost
 }
 
 // purchase names what is bought once.

@@ -14,12 +14,18 @@ type record struct {
 	ivr.Opening
 	held     money.Amount
 	holds    int
+	last     [2]money.Amount // the last hold's least and most
+	more     money.Amount    // and what it was
 	segments []ivr.Segment
 	since    time.Time // the last segment was joined
 }
 
 // Hold implements [ivr.Ledger].
 func (p *Program) Hold(ctx context.Context, o ivr.Opening) (money.Amount, error) {
+	lost, err := p.suffer(ctx, "Hold")
+	if err != nil {
+		return 0, err
+	}
 	held, err := p.WouldHold(ctx, o)
 	if err != nil {
 		return 0, err
@@ -27,10 +33,10 @@ func (p *Program) Hold(ctx context.Context, o ivr.Opening) (money.Amount, error)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.calls[o.Call] = &record{Opening: o, held: held, holds: 1}
-	p.held += held
+	p.hold(held)
 	p.Opened = true
 	p.note("%v held", held)
-	return held, nil
+	return held, lost
 }
 
 // WouldHold implements [ivr.Ledger].
@@ -52,25 +58,38 @@ func (p *Program) WouldHold(ctx context.Context, o ivr.Opening) (money.Amount, e
 
 // Extend implements [ivr.Ledger].
 func (p *Program) Extend(ctx context.Context, id ivr.CallID, number int, least, most money.Amount) (money.Amount, error) {
-	if err := firstOf(p.sleep(ctx, ledgerLatency), p.LedgerErr); err != nil {
+	lost, err := p.suffer(ctx, "Extend")
+	if err := firstOf(err, p.sleep(ctx, ledgerLatency), p.LedgerErr); err != nil {
 		return 0, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	call := p.calls[id]
-	if call == nil || number != call.holds+1 {
+	if call == nil || number > call.holds+1 || number == call.holds && call.last != [2]money.Amount{least, most} || number < call.holds {
 		return 0, ivr.ErrConflict
+	}
+	if number == call.holds {
+		return call.more, lost
 	}
 	available := p.Balance - p.held
 	if available < least {
 		return 0, &ivr.NoFunds{Available: available, Missing: least - available}
 	}
 	more := min(available, most)
-	call.holds++
+	call.holds, call.last, call.more = number, [2]money.Amount{least, most}, more
 	call.held += more
-	p.held += more
+	p.hold(more)
 	p.note("%v more held", more)
-	return more, nil
+	return more, lost
+}
+
+// hold sets money aside. The town is locked.
+func (t *Town) hold(amount money.Amount) {
+	t.held += amount
+	t.Funded += amount
+	if t.held > t.Balance {
+		t.Faults = append(t.Faults, "more is held than there is")
+	}
 }
 
 // Deposit is money that the client adds.
@@ -83,7 +102,8 @@ func (t *Town) Deposit(amount money.Amount) {
 
 // Prove implements [ivr.Ledger].
 func (p *Program) Prove(ctx context.Context, proofs []ivr.Proof) error {
-	if err := firstOf(p.dead(), context.Cause(ctx)); err != nil {
+	lost, err := p.suffer(ctx, "Prove")
+	if err := firstOf(err, p.dead(), context.Cause(ctx)); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -100,16 +120,25 @@ func (p *Program) Prove(ctx context.Context, proofs []ivr.Proof) error {
 		last := &call.segments[proof.Segment-1]
 		last.Talk = max(last.Talk, proof.Talk)
 	}
-	return nil
+	return lost
 }
 
 // Close implements [ivr.Ledger].
 func (p *Program) Close(ctx context.Context, cdr ivr.CDR) error {
-	if err := p.sleep(ctx, ledgerLatency); err != nil {
+	lost, err := p.suffer(ctx, "Close")
+	if err := firstOf(err, p.sleep(ctx, ledgerLatency)); err != nil {
 		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, earlier := range p.CDRs {
+		if earlier.Call == cdr.Call {
+			if earlier.Charge != cdr.Charge {
+				return ivr.ErrConflict
+			}
+			return lost
+		}
+	}
 	if p.CloseErrs > 0 {
 		p.CloseErrs--
 		return errors.New("connection refused")
@@ -131,12 +160,13 @@ func (p *Program) Close(ctx context.Context, cdr ivr.CDR) error {
 	}
 	p.note("CDR: %s by %s, cause %d, talk %v, charge %v, released %v, balance %v",
 		cdr.Disposition, cdr.EndedBy, cdr.Cause, talk.Round(100*time.Millisecond), cdr.Charge, held-cdr.Charge, p.Balance)
-	return nil
+	return lost
 }
 
 // OpenCalls implements [ivr.Ledger].
 func (p *Program) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error) {
-	if err := firstOf(p.dead(), context.Cause(ctx)); err != nil {
+	_, err = p.suffer(ctx, "OpenCalls")
+	if err := firstOf(err, p.dead(), context.Cause(ctx)); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
@@ -144,7 +174,7 @@ func (p *Program) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error
 	for _, call := range p.calls {
 		open = append(open, ivr.OpenCall{
 			Opening: call.Opening, ClientLine: p.Loan.ClientLine, Held: call.held, Holds: call.holds,
-			Segments: append([]ivr.Segment(nil), call.segments...), Since: time.Since(call.since),
+			Segments: append([]ivr.Segment(nil), call.segments...), Began: call.since,
 		})
 	}
 	return open, nil
@@ -152,7 +182,8 @@ func (p *Program) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error
 
 // LoanByANI implements [ivr.Directory].
 func (p *Program) LoanByANI(ctx context.Context, _, ani string) (ivr.Loan, error) {
-	if err := firstOf(p.dead(), context.Cause(ctx), p.LoanErr); err != nil {
+	_, err := p.suffer(ctx, "LoanByANI")
+	if err := firstOf(err, p.dead(), context.Cause(ctx), p.LoanErr); err != nil {
 		return ivr.Loan{}, err
 	}
 	if ani != p.ANI {
@@ -163,7 +194,8 @@ func (p *Program) LoanByANI(ctx context.Context, _, ani string) (ivr.Loan, error
 
 // LoanByPIN implements [ivr.Directory].
 func (p *Program) LoanByPIN(ctx context.Context, _, pin string) (ivr.Loan, error) {
-	if err := firstOf(p.dead(), context.Cause(ctx), p.LoanErr); err != nil {
+	_, err := p.suffer(ctx, "LoanByPIN")
+	if err := firstOf(err, p.dead(), context.Cause(ctx), p.LoanErr); err != nil {
 		return ivr.Loan{}, err
 	}
 	if pin != p.PIN {

@@ -77,6 +77,9 @@ func (v view) do(ctx context.Context, what string, args ...any) error {
 	if err := errors.Join(v.p.dead(), context.Cause(v.ctx), context.Cause(ctx)); err != nil {
 		return firstOf(v.p.dead(), context.Cause(v.ctx), context.Cause(ctx))
 	}
+	if _, err := v.p.suffer(ctx, "a prompt"); err != nil {
+		return err
+	}
 	v.town.Note("%s "+what, append([]any{v.Name}, args...)...)
 	return nil
 }
@@ -132,13 +135,14 @@ func (v view) Whisper(ctx context.Context, _ string, prompts ...ivr.Prompt) erro
 }
 
 func (v view) CutAfter(ctx context.Context, d time.Duration) error {
-	if err := firstOf(v.p.dead(), context.Cause(v.ctx), context.Cause(ctx)); err != nil {
+	lost, err := v.p.suffer(ctx, "CutAfter")
+	if err := firstOf(err, v.p.dead(), context.Cause(v.ctx), context.Cause(ctx)); err != nil {
 		return err
 	}
 	v.town.mu.Lock()
 	defer v.town.mu.Unlock()
 	v.arm(d)
-	return nil
+	return lost
 }
 
 // arm sets the switch's own timer on the leg.

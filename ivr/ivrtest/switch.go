@@ -9,7 +9,8 @@ import (
 
 // Dial implements [ivr.Switch].
 func (p *Program) Dial(ctx context.Context, r ivr.DialRequest) (ivr.Leg, error) {
-	if err := p.sleep(ctx, dialLatency); err != nil {
+	_, err := p.suffer(ctx, "Dial")
+	if err := firstOf(err, p.sleep(ctx, dialLatency)); err != nil {
 		return nil, err
 	}
 	who := p.Advisor
@@ -48,6 +49,10 @@ func (p *Program) Dial(ctx context.Context, r ivr.DialRequest) (ivr.Leg, error) 
 
 // Bridge implements [ivr.Switch].
 func (p *Program) Bridge(ctx context.Context, call ivr.CallID, a, b ivr.Leg) (ivr.Talk, error) {
+	lost, err := p.suffer(ctx, "Bridge")
+	if err != nil {
+		return nil, err
+	}
 	for _, leg := range []ivr.Leg{a, b} {
 		if err := firstOf(p.dead(), context.Cause(leg.Context()), context.Cause(ctx)); err != nil {
 			return nil, err
@@ -66,12 +71,16 @@ func (p *Program) Bridge(ctx context.Context, call ivr.CallID, a, b ivr.Leg) (iv
 	}
 	p.bridge[call] = talk
 	p.note("%s and %s talk", talk.a.Name, talk.b.Name)
+	if lost != nil {
+		return nil, lost
+	}
 	return talkView{talk, p, time.Now()}, nil
 }
 
 // Survivors implements [ivr.Switch].
 func (p *Program) Survivors(ctx context.Context) (left []ivr.Survivor, err error) {
-	if err := firstOf(p.dead(), context.Cause(ctx)); err != nil {
+	_, err = p.suffer(ctx, "Survivors")
+	if err := firstOf(err, p.dead(), context.Cause(ctx)); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
@@ -81,7 +90,7 @@ func (p *Program) Survivors(ctx context.Context) (left []ivr.Survivor, err error
 		inTalk[talk.a], inTalk[talk.b] = true, true
 		left = append(left, ivr.Survivor{
 			Call: call, Client: view{talk.a, p}, Advisor: view{talk.b, p},
-			Talk: talkView{talk, p, time.Now()},
+			Talk: talkView{talk, p, talk.joined},
 		})
 	}
 	for _, leg := range p.legs {

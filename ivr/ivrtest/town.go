@@ -39,9 +39,11 @@ type Town struct {
 	CodeErr error  // what checking a code answers, when set
 	Card    string // with which the client pays by key: "ok", "declined", "lost" or "" for none
 
-	Balance   money.Amount // posted, of the one client
-	LedgerErr error        // what Hold answers, when set
-	CloseErrs int          // how often Close fails before it succeeds
+	Balance   money.Amount    // posted, of the one client
+	LedgerErr error           // what Hold answers, when set
+	OnNote    func(lines int) // is told of each line of the transcript; must not wait
+	CloseErrs int             // how often Close fails before it succeeds
+	FaultSeed uint64          // decides what fails, is lost or slow; 0: nothing
 
 	mu     sync.Mutex
 	start  time.Time
@@ -52,10 +54,13 @@ type Town struct {
 	held   money.Amount
 	bought map[purchase]bool
 
+	operations map[string]int // of each name so far; see suffer
+
 	// For the invariants.
 	CDRs   []ivr.CDR
 	Talked time.Duration // that both could hear each other, as the town saw it
 	Opened bool          // a call was held
+	Funded money.Amount  // all that was held for calls
 	Faults []string      // what must never happen, and did
 }
 
@@ -95,6 +100,9 @@ func (t *Town) note(format string, args ...any) {
 	at := time.Since(t.start)
 	stamp := fmt.Sprintf("%d:%04.1f", int(at.Minutes()), (at % time.Minute).Seconds())
 	t.lines = append(t.lines, fmt.Sprintf("%7s  ", stamp)+fmt.Sprintf(format, args...))
+	if t.OnNote != nil {
+		t.OnNote(len(t.lines))
+	}
 }
 
 // Up is how many legs are off the hook.

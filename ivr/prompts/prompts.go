@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -44,6 +45,10 @@ type Catalogue struct {
 	path string // the same directory as Asterisk sees it
 	voice
 
+	// Greetings has the audio of "greeting:NAME"; nil where there are none. It is set
+	// before the first call.
+	Greetings func(ctx context.Context, name string) ([]byte, error)
+
 	mu      sync.Mutex
 	lengths map[string]time.Duration // of files that are there, by name without .wav
 }
@@ -70,8 +75,14 @@ func Open(ctx context.Context, dir, path, cache string, languages ...string) (*C
 // numberLength is about how long Asterisk's recorded numbers are.
 const numberLength = 1500 * time.Millisecond
 
-// renderTimeout bounds the rendering of words that were never spoken before.
-const renderTimeout = 5 * time.Second
+const (
+	// renderTimeout bounds the rendering of words that were never spoken before.
+	renderTimeout = 5 * time.Second
+
+	// greetingTimeout bounds the wait for a greeting that is not here yet: the client
+	// hears nothing meanwhile.
+	greetingTimeout = 2 * time.Second
+)
 
 // Media is the URI by which ARI plays a prompt, and about how long it takes.
 func (c *Catalogue) Media(language string, p ivr.Prompt) (uri string, length time.Duration, err error) {
@@ -81,6 +92,9 @@ func (c *Catalogue) Media(language string, p ivr.Prompt) (uri string, length tim
 		defer cancel()
 		name = filepath.Join(language, TextName(text))
 		length, err = c.ensure(ctx, name, text)
+	} else if greeting, ok := strings.CutPrefix(string(p), "greeting:"); ok {
+		name = filepath.Join("greetings", greeting)
+		length, err = c.fetch(name, greeting)
 	} else if length, err = c.length(name); errors.Is(err, fs.ErrNotExist) && recorded(p) {
 		return "sound:" + string(p), numberLength, nil
 	}
@@ -88,6 +102,34 @@ func (c *Catalogue) Media(language string, p ivr.Prompt) (uri string, length tim
 		return "", 0, err
 	}
 	return "sound:" + filepath.Join(c.path, name), length, nil
+}
+
+// greetingName is how greetings are named: a name that leads nowhere else.
+var greetingName = regexp.MustCompile(`^[a-z0-9_]+/[0-9a-f]+$`)
+
+// fetch gets a greeting that is not there. What is there is it: another recording has
+// another name.
+func (c *Catalogue) fetch(name, greeting string) (time.Duration, error) {
+	if c.Greetings == nil || !greetingName.MatchString(greeting) {
+		return 0, fmt.Errorf("there is no greeting %q", greeting)
+	}
+	if length, err := c.length(name); err == nil {
+		return length, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), greetingTimeout)
+	defer cancel()
+	audio, err := c.Greetings(ctx, greeting)
+	if err != nil {
+		return 0, err
+	}
+	file := filepath.Join(c.dir, name+".wav")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return 0, err
+	}
+	if err := writeFile(file, audio); err != nil {
+		return 0, err
+	}
+	return c.length(name)
 }
 
 // TextName is the name under which spoken words are kept beside the prompts.

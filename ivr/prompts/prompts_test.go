@@ -2,6 +2,7 @@ package prompts
 
 import (
 	"context"
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -116,5 +117,45 @@ func TestARecordingTakesTheRenderedPromptsPlace(t *testing.T) {
 	}
 	if _, length, err := open(t, dir).Media("en", "enter-code"); err != nil || length != time.Second {
 		t.Errorf("length %v, %v; want the recording's second", length, err)
+	}
+}
+
+// A greeting is fetched once and kept whole; one that cannot be had is an error, and
+// is asked for again.
+func TestGreetingsAreFetchedOnce(t *testing.T) {
+	dir := t.TempDir()
+	c := open(t, dir)
+	asked, recording, failed := 0, make([]byte, wavHeader+2*bytesASecond), errors.New("the database does not answer")
+	const greeting = "greeting:adv_1/00ff"
+	if _, _, err := c.Media("en", greeting); err == nil {
+		t.Error("a greeting is found where there are none")
+	}
+	c.Greetings = func(_ context.Context, name string) ([]byte, error) {
+		asked++
+		if name != "adv_1/00ff" {
+			t.Errorf("asked for %q", name)
+		}
+		if asked == 1 {
+			return nil, failed
+		}
+		return recording, nil
+	}
+	if _, _, err := c.Media("en", greeting); !errors.Is(err, failed) {
+		t.Errorf("a greeting that cannot be had: %v", err)
+	}
+	for range 2 {
+		uri, length, err := c.Media("en", greeting)
+		if err != nil || uri != "sound:/as/seen/greetings/adv_1/00ff" || length != 2*time.Second {
+			t.Errorf("%s, %v, %v", uri, length, err)
+		}
+	}
+	kept, err := os.ReadFile(filepath.Join(dir, "greetings", "adv_1", "00ff.wav"))
+	if err != nil || len(kept) != len(recording) || asked != 2 {
+		t.Errorf("kept %d bytes, %v, asked %d times", len(kept), err, asked)
+	}
+	for _, name := range []ivr.Prompt{"greeting:../en/pause", "greeting:/etc/passwd", "greeting:adv_1/..", "greeting:"} {
+		if uri, _, err := c.Media("en", name); err == nil {
+			t.Errorf("%s leads to %s", name, uri)
+		}
 	}
 }
