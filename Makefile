@@ -3,21 +3,44 @@
 # The race detector needs a C compiler; a fresh machine may have none.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: help demo run test short check fuzz simulate update build clean
+.PHONY: help demo run web browser pictures test short check fuzz simulate update build clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## show the main job on real parts: a verification call, a paid call, one whose money ends
+demo: web ## show the main job on real parts: a verification call, a paid call, one whose money ends
 	go run ./cmd/demo
 
-run: ## leave Asterisk, Postgres, Redis and the program up until Ctrl-C
+run: web ## leave Asterisk, Postgres, Redis and the program up until Ctrl-C
 	go run ./cmd/demo -stay
 
-test: check ## run all tests, on real parts
-	go test $(RACE) -p 1 -timeout 20m $$(go list ./... | grep -v lab/stage)
+test: web browser check ## run all tests, on real parts
+	go test $(RACE) -p 1 -timeout 20m $$(go list ./... | grep -v -e lab/stage -e lab/browser)
 	@# Telephones are listened to in real time: alone, and without the race detector.
-	go test -timeout 20m ./lab/stage
+	go test -p 1 -timeout 20m ./lab/stage ./lab/browser
+
+# What the pages are made of: nothing is done where none of it has changed.
+PAGES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/pictures/*' \
+	-not -name '*.go' -not -name schema.d.ts) host/openapi.yaml
+APT := apt-get -q -o DPkg::Lock::Timeout=300
+
+web: web/dist/pages/index.html ## build the pages, which become part of the program
+
+web/dist/pages/index.html: web/node_modules/.package-lock.json $(PAGES)
+	npm --prefix web run --silent build
+	@touch $@
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	@command -v npm >/dev/null || { $(APT) update && $(APT) install -y --no-install-recommends nodejs npm; }
+	npm --prefix web ci --no-audit --no-fund
+	@touch $@
+
+browser: web/node_modules/.package-lock.json ## install the browser that tests look at the pages with
+	@command -v chromium >/dev/null || { $(APT) update && $(APT) install -y --no-install-recommends chromium; }
+
+pictures: web browser ## take pictures of the pages, light and dark, on a phone and on a desk
+	go test -count=1 ./lab/browser -pictures $(CURDIR)/web/pictures
+	@echo 'they are in web/pictures'
 
 short: check ## run the tests that need no Asterisk, Postgres or Redis
 	go test $(RACE) ./ivr ./ivr/money ./ivr/ivrtest ./dialplan ./cmd/parley
@@ -35,8 +58,8 @@ simulate: ## play random calls in a town of faults: make simulate SEEDS=100000
 update: ## rewrite the call transcripts; the diff is the review of a change of behaviour
 	go test ./ivr -run TestCalls -update
 
-build: ## build the program into bin/
+build: web ## build the program into bin/
 	CGO_ENABLED=0 go build -o bin/parley ./cmd/parley
 
 clean: ## remove what was built here, and the private exchange's cache
-	rm -rf bin "$${PARLEY_CACHE:-/var/cache/parley}"
+	rm -rf bin web/node_modules web/dist/pages web/pictures "$${PARLEY_CACHE:-/var/cache/parley}"

@@ -19,7 +19,7 @@ type tokenKey struct{}
 // whose it is. Nothing of the body is read before.
 func (h *Host) admit(roles []store.Role) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		_, w := humago.Unwrap(ctx)
+		r, w := humago.Unwrap(ctx)
 		secret, found := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
 		if !found {
 			writeProblem(w, newProblem("no_token"))
@@ -28,12 +28,16 @@ func (h *Host) admit(roles []store.Role) func(huma.Context, func(huma.Context)) 
 		token, err := h.Store.Authenticate(ctx.Context(), secret)
 		switch {
 		case errors.Is(err, store.ErrNoToken):
-			writeProblem(w, newProblem("no_token"))
+			writeProblem(w, h.noToken(r))
 		case err != nil:
 			writeProblem(w, h.problem(ctx.Context(), ctx.Operation().OperationID, err))
 		case !slices.Contains(roles, token.Role):
 			writeProblem(w, newProblem("not_allowed"))
 		default:
+			if err := h.limits.tokens.take(string(token.ID)); err != nil {
+				writeProblem(w, h.problem(ctx.Context(), ctx.Operation().OperationID, err))
+				return
+			}
 			next(huma.WithValue(ctx, tokenKey{}, token))
 		}
 	}

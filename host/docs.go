@@ -36,6 +36,7 @@ type (
 		About          []string // paragraphs
 		Routes         []docsRoute
 		Schemas        []docsSchema
+		Events         []docsEvent
 		Problems       []docsProblem
 	}
 	docsRoute struct {
@@ -52,7 +53,12 @@ type (
 		Name, Type, Link, Doc, Example string
 		Required                       bool
 	}
-	docsProblem struct {
+	docsEvent struct {
+		Type, What string
+		Fields     []docsEventField
+	}
+	docsEventField struct{ Name, Doc, Only string }
+	docsProblem    struct {
 		Code, Title, Remedy string
 		Status              int
 	}
@@ -64,7 +70,7 @@ func (h *Host) docs(w http.ResponseWriter, r *http.Request) {
 	view := docsView{Title: api.Info.Title, Version: api.Info.Version, About: strings.Split(api.Info.Description, "\n\n")}
 	for _, path := range slices.Sorted(maps.Keys(api.Paths)) {
 		item := api.Paths[path]
-		for _, op := range []*huma.Operation{item.Post, item.Get, item.Delete} {
+		for _, op := range []*huma.Operation{item.Post, item.Get, item.Put, item.Patch, item.Delete} {
 			if op != nil {
 				view.Routes = append(view.Routes, routeOf(op))
 			}
@@ -73,6 +79,13 @@ func (h *Host) docs(w http.ResponseWriter, r *http.Request) {
 	schemas := api.Components.Schemas.Map()
 	for _, name := range slices.Sorted(maps.Keys(schemas)) {
 		view.Schemas = append(view.Schemas, docsSchema{name, fieldsOf(schemas[name])})
+	}
+	for _, t := range eventTypes() {
+		event := docsEvent{Type: t, What: eventKinds[t].what}
+		for _, f := range eventKinds[t].fields {
+			event.Fields = append(event.Fields, docsEventField{f.name, f.what, string(f.only)})
+		}
+		view.Events = append(view.Events, event)
 	}
 	for code, k := range kinds {
 		view.Problems = append(view.Problems, docsProblem{code, k.title, k.remedy, k.status})

@@ -4,10 +4,12 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -15,7 +17,9 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"parley/dialplan"
+	"parley/ivr"
 	"parley/store"
+	"parley/web"
 )
 
 // Config is what a host needs.
@@ -25,6 +29,24 @@ type Config struct {
 	Ready func(ctx context.Context) error // why calls cannot be taken; nil when they can
 	TopUp string                          // where money is added, with {client}, {missing} and {currency} in it; may be empty
 	Log   *slog.Logger
+
+	Explain  func(ctx context.Context, plan dialplan.Plan, did, ani string) (ivr.Explanation, error)
+	Running  Running     // may be nil: none
+	Asterisk func() bool // whether it is connected; may be nil
+
+	Cashier *Cashier // takes clients' money; nil: payments are off
+
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+	AllowPrivate   bool           // webhooks may be sent to any address, also without TLS: for tests
+
+	Phones  string   // Asterisk's websocket for the phones in advisors' apps: ws://...; "" refuses them
+	Origins []string // of pages that may use it, beside the host's own: https://...
+}
+
+// Running is the calls that this copy of the program runs.
+type Running interface {
+	Calls() []ivr.LiveCall
+	End(id ivr.CallID, why string) bool // false where it runs no such call
 }
 
 // Host answers requests.
@@ -32,6 +54,10 @@ type Host struct {
 	Config
 	api huma.API
 	mux *http.ServeMux
+
+	hub    *hub
+	limits limits
+	phones *phones
 }
 
 // Version of the API. The first number is in every path.
@@ -40,7 +66,7 @@ const Version = "1.0.0"
 const about = `The host of a pay-per-minute advice line.
 
 Amounts are whole minor units of a currency, such as cents; times are RFC 3339.
-Every request but those for the host's own health and this page carries a token:
+Every request but those for the host's own health, a picture and this page carries a token:
 "Authorization: Bearer parley_...". A POST carries an Idempotency-Key, chosen by
 whoever sends it: the same request with the same key is done once and answered the
 same; what was refused may be sent again as it is. Errors are application/problem+json
@@ -53,15 +79,35 @@ func New(c Config) *Host {
 	config.CreateHooks = nil // no $schema in answers
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
-	h := &Host{Config: c, mux: http.NewServeMux()}
+	h := &Host{Config: c, mux: http.NewServeMux(), hub: newHub(c.Store, c.Log), limits: newLimits(), phones: newPhones()}
+	if h.Cashier == nil {
+		h.Cashier = NewCashier(c.Store, nil, c.Log)
+	}
 	h.api = humago.New(h.mux, config)
 	h.talkRoutes()
 	h.peopleRoutes()
+	h.advisorRoutes()
+	h.lineRoutes()
+	h.fileRoutes()
+	h.ownClientRoutes()
+	h.blockRoutes()
+	h.queueRoutes()
+	h.appointmentRoutes()
+	h.eventRoutes()
+	h.webhookRoutes()
+	h.planRoutes()
+	h.callRoutes()
+	h.adjustmentRoutes()
+	h.deskRoutes()
+	h.paymentRoutes()
+	h.clientRoutes()
+	h.tokenRoutes()
 	h.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, health{OK: true}) })
 	h.mux.HandleFunc("GET /readyz", h.readyz)
 	h.mux.HandleFunc("GET /openapi.yaml", h.openAPI)
 	h.mux.HandleFunc("GET /docs", h.docs)
-	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { writeProblem(w, newProblem("no_route")) })
+	h.mux.HandleFunc("GET /ws", h.phone)
+	h.mux.Handle("/", web.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeProblem(w, newProblem("no_route")) })))
 	return h
 }
 
@@ -84,24 +130,27 @@ const (
 
 // Server is a server of h that no client can keep waiting.
 func (h *Host) Server() *http.Server {
-	return &http.Server{
+	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: headersTake, ReadTimeout: readTakes, WriteTimeout: writeTakes,
 		IdleTimeout: idleTakes, MaxHeaderBytes: headersMost, ErrorLog: slog.NewLogLogger(h.Log.Handler(), slog.LevelWarn),
 	}
+	server.RegisterOnShutdown(h.hub.close)
+	server.RegisterOnShutdown(h.phones.hangUp)
+	return server
 }
 
 // add registers what roles may ask. [TestEveryRouteWithEveryRole] walks all of them.
 func add[I, O any](h *Host, op huma.Operation, handle func(context.Context, *I) (*O, error), roles ...store.Role) {
-	op.MaxBodyBytes, op.BodyReadTimeout = bodyMost, bodyTakes
+	op.MaxBodyBytes, op.BodyReadTimeout = cmp.Or(op.MaxBodyBytes, bodyMost), cmp.Or(op.BodyReadTimeout, bodyTakes)
 	op.Security = []map[string][]string{{"token": {}}}
 	words := make([]string, len(roles))
 	for i, r := range roles {
 		words[i] = string(r)
 	}
 	op.Extensions = map[string]any{"x-roles": words}
-	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusServiceUnavailable)
+	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusServiceUnavailable)
 	slices.Sort(op.Errors)
-	op.Middlewares = huma.Middlewares{h.admit(roles)}
+	op.Middlewares = append(huma.Middlewares{h.admit(roles)}, op.Middlewares...)
 	huma.Register(h.api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"flag"
 	"io"
@@ -48,24 +49,124 @@ func TestOpenAPIIsCheckedIn(t *testing.T) {
 // who may not is refused before anything of the request is looked at.
 func TestEveryRouteWithEveryRole(t *testing.T) {
 	w := newTown(t)
+	w.unlimited()
 	id, session := w.newClient(50_00)
 	admin, _ := w.token(store.RoleAdmin, "")
 	revoked, token := w.token(store.RoleAdmin, "")
 	w.must(w.store.RevokeToken(t.Context(), "test", token))
 	talk, err := w.tap(session, "tap-no-1")
 	w.must(err)
-	secrets := map[string]string{"site": w.site.Token, "client": session.Token, "admin": admin.Token,
-		"none": "", "revoked": revoked.Token, "made up": "parley_x"}
+	secrets := map[string]string{"site": w.site.Token, "client": session.Token, "admin": admin.Token, "advisor": w.newAdvisorToken(w.advisor).Token,
+		"none": "", "revoked": revoked.Token, "made_up": "parley_x"}
 	may := map[string]string{
-		"POST /v1/talk":              "site client",
-		"GET /v1/talk/{id}":          "site client admin",
-		"DELETE /v1/talk/{id}":       "site client admin",
-		"GET /v1/advisors":           "site client admin",
-		"GET /v1/clients/{id}":       "site client admin",
-		"GET /v1/calls/{id}/receipt": "site client admin",
-		"POST /v1/deposits":          "site",
+		"POST /v1/talk":                               "site client",
+		"GET /v1/talk/{id}":                           "site client admin",
+		"DELETE /v1/talk/{id}":                        "site client admin",
+		"GET /v1/advisors":                            "site client admin",
+		"GET /v1/clients/{id}":                        "site client admin",
+		"GET /v1/calls/{id}/receipt":                  "site client admin",
+		"POST /v1/deposits":                           "site",
+		"GET /v1/events":                              "site client advisor admin",
+		"POST /v1/webhooks":                           "site admin",
+		"GET /v1/webhooks":                            "site admin",
+		"DELETE /v1/webhooks/{id}":                    "site admin",
+		"POST /v1/webhooks/{id}/test":                 "site admin",
+		"GET /v1/webhooks/{id}/deliveries":            "site admin",
+		"PUT /v1/clients/{id}/payment-method":         "site",
+		"GET /v1/clients/{id}/payment-method":         "site client",
+		"DELETE /v1/clients/{id}/payment-method":      "site client",
+		"POST /v1/clients/{id}/top-ups":               "site client",
+		"POST /v1/payments/webhooks/{provider}":       "site client advisor admin none revoked made_up",
+		"GET /v1/clients/{id}/receipts":               "site client admin",
+		"GET /v1/clients/{id}/caps":                   "site client admin",
+		"PUT /v1/clients/{id}/caps":                   "site client",
+		"POST /v1/clients/{id}/deletion":              "site client admin",
+		"POST /v1/advisors/{id}/deletion":             "admin",
+		"POST /v1/tokens/rotation":                    "site client advisor admin",
+		"DELETE /v1/tokens/current":                   "site client advisor admin",
+		"POST /v1/clients/{id}/sessions":              "site",
+		"POST /v1/advisors/{id}/tokens":               "admin",
+		"GET /v1/tokens":                              "admin",
+		"DELETE /v1/tokens/{id}":                      "admin",
+		"POST /v1/plans/check":                        "admin",
+		"POST /v1/plans/diff":                         "admin",
+		"POST /v1/plans":                              "admin",
+		"GET /v1/plans":                               "admin",
+		"GET /v1/plans/{version}":                     "admin",
+		"POST /v1/plans/{version}/activation":         "admin",
+		"DELETE /v1/plans/{version}/activation":       "admin",
+		"POST /v1/plans/rollback":                     "admin",
+		"POST /v1/plans/{version}/explanation":        "admin",
+		"GET /v1/calls":                               "admin",
+		"GET /v1/calls/{id}":                          "admin",
+		"POST /v1/calls/{id}/end":                     "admin",
+		"POST /v1/adjustments":                        "admin",
+		"GET /v1/adjustments":                         "admin",
+		"GET /v1/adjustments/{id}":                    "admin",
+		"POST /v1/adjustments/{id}/approval":          "admin",
+		"POST /v1/adjustments/{id}/refusal":           "admin",
+		"GET /v1/clients":                             "admin",
+		"POST /v1/clients":                            "site admin",
+		"GET /v1/numbers":                             "admin",
+		"DELETE /v1/loans/{id}":                       "admin",
+		"GET /v1/audit-log":                           "admin",
+		"POST /v1/ledger/audits":                      "admin",
+		"GET /v1/ledger/audits":                       "admin",
+		"GET /v1/status":                              "admin",
+		"POST /v1/queue":                              "site client",
+		"GET /v1/queue/{id}":                          "site client admin",
+		"DELETE /v1/queue/{id}":                       "site client admin",
+		"GET /v1/clients/{id}/queue":                  "site client admin",
+		"GET /v1/advisors/{id}/queue":                 "advisor admin",
+		"POST /v1/appointments":                       "site client",
+		"GET /v1/appointments":                        "site client advisor admin",
+		"GET /v1/appointments/{id}":                   "site client advisor admin",
+		"POST /v1/appointments/{id}/acceptance":       "site client advisor",
+		"POST /v1/appointments/{id}/decline":          "site client advisor",
+		"POST /v1/appointments/{id}/proposal":         "advisor",
+		"POST /v1/appointments/{id}/cancellation":     "site client advisor",
+		"GET /v1/advisors/{id}/free-times":            "site client advisor admin",
+		"POST /v1/advisors":                           "site admin",
+		"GET /v1/advisors/{id}":                       "site client advisor admin",
+		"PATCH /v1/advisors/{id}":                     "advisor admin",
+		"PUT /v1/advisors/{id}/presence":              "site advisor admin",
+		"GET /v1/advisors/{id}/hours":                 "site client advisor admin",
+		"PUT /v1/advisors/{id}/hours":                 "advisor admin",
+		"GET /v1/advisors/{id}/lines":                 "advisor admin",
+		"POST /v1/advisors/{id}/lines":                "advisor admin",
+		"PUT /v1/lines/{id}":                          "advisor admin",
+		"DELETE /v1/lines/{id}":                       "advisor admin",
+		"POST /v1/lines/{id}/verifications":           "advisor admin",
+		"GET /v1/verifications/{id}":                  "advisor admin",
+		"GET /v1/advisors/{id}/picture":               "site client advisor admin none revoked made_up",
+		"PUT /v1/advisors/{id}/picture":               "advisor admin",
+		"DELETE /v1/advisors/{id}/picture":            "advisor admin",
+		"GET /v1/advisors/{id}/greeting":              "advisor admin",
+		"PUT /v1/advisors/{id}/greeting":              "advisor admin",
+		"DELETE /v1/advisors/{id}/greeting":           "advisor admin",
+		"GET /v1/advisors/{id}/clients":               "advisor admin",
+		"GET /v1/advisors/{id}/calls":                 "advisor admin",
+		"GET /v1/advisors/{id}/earnings":              "advisor admin",
+		"GET /v1/advisors/{id}/clients/{client}/note": "advisor",
+		"PUT /v1/advisors/{id}/clients/{client}/note": "advisor",
+		"GET /v1/advisors/{id}/blocks":                "advisor admin",
+		"PUT /v1/advisors/{id}/blocks/{client}":       "advisor admin",
+		"DELETE /v1/advisors/{id}/blocks/{client}":    "advisor admin",
+		"GET /v1/clients/{id}/blocks":                 "site client admin",
+		"PUT /v1/clients/{id}/blocks/{advisor}":       "site client admin",
+		"DELETE /v1/clients/{id}/blocks/{advisor}":    "site client admin",
 	}
-	things := map[string]string{"/v1/talk/{id}": talk.ID, "/v1/clients/{id}": string(id), "/v1/calls/{id}/receipt": "call_no"}
+	lastWill := map[string]string{} // tokens to be used once: to end themselves
+	for role, of := range map[store.Role]ivr.ClientID{store.RoleSite: "", store.RoleClient: id, store.RoleAdmin: ""} {
+		c, _ := w.token(role, of)
+		lastWill[string(role)] = c.Token
+	}
+	lastWill["advisor"] = w.newAdvisorToken(w.advisor).Token
+	things := map[string]string{"/v1/clients/{id}/payment-method": string(id), "/v1/clients/{id}/top-ups": string(id), "/v1/clients/{id}/receipts": string(id),
+		"/v1/clients/{id}/caps": string(id), "/v1/clients/{id}/deletion": string(id), "/v1/clients/{id}/sessions": string(id),
+		"/v1/advisors/{id}/deletion": string(w.advisor), "/v1/advisors/{id}/tokens": string(w.advisor), "/v1/tokens/{id}": "tok_no",
+		"/v1/talk/{id}": talk.ID, "/v1/calls/{id}": "call_no", "/v1/calls/{id}/end": "call_no", "/v1/adjustments/{id}": "adj_no",
+		"/v1/adjustments/{id}/approval": "adj_no", "/v1/adjustments/{id}/refusal": "adj_no", "/v1/loans/{id}": "loan_no", "/v1/clients/{id}": string(id), "/v1/clients/{id}/queue": string(id), "/v1/queue/{id}": "wait_no", "/v1/advisors/{id}/queue": string(w.advisor), "/v1/calls/{id}/receipt": "call_no"}
 	for path, item := range w.host.api.OpenAPI().Paths {
 		for _, op := range []*huma.Operation{item.Get, item.Post, item.Delete, item.Put, item.Patch, item.Head, item.Options} {
 			if op == nil {
@@ -78,8 +179,11 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 			}
 			delete(may, route)
 			for role, secret := range secrets {
-				r, err := http.NewRequestWithContext(t.Context(), op.Method, w.url+strings.ReplaceAll(path, "{id}", things[path]), strings.NewReader("{"))
+				r, err := http.NewRequestWithContext(t.Context(), op.Method, w.url+strings.ReplaceAll(path, "{id}", cmp.Or(things[path], "thing_no")), strings.NewReader("{"))
 				w.must(err)
+				if once := lastWill[role]; once != "" && path == "/v1/tokens/current" {
+					secret = once
+				}
 				if secret != "" {
 					r.Header.Set("Authorization", "Bearer "+secret)
 				}
@@ -90,7 +194,7 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 				switch {
 				case slices.Contains(strings.Fields(allowed), role):
 					want = 0
-				case !slices.Contains([]string{"site", "client", "admin"}, role):
+				case !slices.Contains([]string{"site", "client", "advisor", "admin"}, role):
 					want = 401
 				}
 				if refused := answer.StatusCode == 401 || answer.StatusCode == 403; refused != (want > 0) || refused && answer.StatusCode != want {

@@ -39,6 +39,7 @@ type town struct {
 	advisor ivr.AdvisorID
 	site    client.Client
 	people  int
+	owner   string // DSN of the database's owner
 }
 
 const rate = 200 // a minute; a talk of five is the least
@@ -49,6 +50,7 @@ func newTown(t *testing.T) *town {
 	ctx := t.Context()
 	owner, err := exchange.NewDatabase(ctx)
 	w.must(err)
+	w.owner = owner
 	w.must(store.Migrate(ctx, owner))
 	u, err := url.Parse(owner)
 	w.must(err)

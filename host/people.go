@@ -19,6 +19,14 @@ type Advisor struct {
 	Price   Price        `json:"price"`
 	Least   money.Amount `json:"least" example:"995" doc:"What a client must have, in minor units, to be put through."`
 	Seconds int64        `json:"least_seconds" example:"300" doc:"The talk that this pays for."`
+
+	Words     string     `json:"words" doc:"About them, plain text."`
+	Languages []string   `json:"languages" nullable:"false" example:"[\"de\"]" doc:"ISO 639-1."`
+	Topics    []string   `json:"topics" nullable:"false"`
+	Stars     float64    `json:"stars" example:"4.6" doc:"The mean of what clients gave; 0 where nobody has."`
+	Rated     int        `json:"rated" example:"12" doc:"How many calls that is of."`
+	Picture   string     `json:"picture,omitempty" format:"uri-reference" example:"/v1/advisors/adv_06g3/picture?v=3f79bb7b435b0532" doc:"Where it is; another picture has another address."`
+	NextAt    *time.Time `json:"next_at,omitempty" doc:"When their hours begin next. Not there within them."`
 }
 
 // Client is who pays.
@@ -49,7 +57,9 @@ type Receipt struct {
 	Seconds   float64         `json:"seconds" example:"143.2" doc:"Of talk, all segments together."`
 	Price     *Price          `json:"price,omitempty" doc:"Not there where no money was held."`
 	Charge    money.Amount    `json:"charge" example:"478" doc:"In minor units."`
+	Refunded  money.Amount    `json:"refunded" example:"0" doc:"What was paid back of the charge."`
 	Held      money.Amount    `json:"held" example:"5000" doc:"What was set aside for it; what was not charged is available again."`
+	Stars     int             `json:"stars,omitempty" minimum:"1" maximum:"5" doc:"That the client gave by key after the talk."`
 }
 
 // Segment is one stretch of talk.
@@ -61,7 +71,7 @@ type Segment struct {
 func receiptOf(r store.Receipt) Receipt {
 	out := Receipt{
 		Call: r.ID, State: "live", Advisor: Named{string(r.Advisor), r.AdvisorName}, Number: r.DID, StartedAt: r.StartedAt,
-		Outcome: r.Disposition, EndedBy: r.EndedBy, Segments: []Segment{}, Seconds: r.Talk().Seconds(), Charge: r.Charge,
+		Outcome: r.Disposition, EndedBy: r.EndedBy, Segments: []Segment{}, Seconds: r.Talk().Seconds(), Charge: r.Charge, Refunded: r.Refunded(), Stars: r.Stars,
 	}
 	if !r.Open() {
 		out.State, out.EndedAt = "ended", &r.EndedAt
@@ -124,13 +134,12 @@ func (h *Host) advisors(ctx context.Context, in *struct {
 	}
 	list := make([]Advisor, len(states))
 	for i, s := range states {
-		terms := plan.Terms(string(s.ID), s.Wish)
-		list[i] = Advisor{Named{string(s.ID), s.Name}, s.State, priceOf(terms), terms.Least(), seconds(terms.Predetermined)}
+		list[i] = advisorOf(plan, s)
 	}
 	return &struct{ Body Advisors }{Advisors{list}}, nil
 }
 
-func (h *Host) client(ctx context.Context, in *byID[ivr.ClientID]) (*struct{ Body Client }, error) {
+func (h *Host) client(ctx context.Context, in *ByID[ivr.ClientID]) (*struct{ Body Client }, error) {
 	if mine := own(ctx); mine != "" && mine != in.ID {
 		return nil, newProblem("not_found")
 	}
@@ -141,7 +150,7 @@ func (h *Host) client(ctx context.Context, in *byID[ivr.ClientID]) (*struct{ Bod
 	return &struct{ Body Client }{clientOf(c)}, nil
 }
 
-func (h *Host) receipt(ctx context.Context, in *byID[ivr.CallID]) (*struct{ Body Receipt }, error) {
+func (h *Host) receipt(ctx context.Context, in *ByID[ivr.CallID]) (*struct{ Body Receipt }, error) {
 	r, err := h.Store.ReceiptOf(ctx, own(ctx), in.ID)
 	if err != nil {
 		return nil, err

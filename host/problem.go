@@ -14,6 +14,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"parley/dialplan"
+	"parley/host/audio"
+	"parley/host/picture"
 	"parley/ivr"
 	"parley/ivr/money"
 	"parley/store"
@@ -29,12 +31,15 @@ type Problem struct {
 	Remedy string  `json:"remedy" example:"Ask again after retry_after seconds." doc:"What to do about it."`
 	Errors []Fault `json:"errors,omitempty" nullable:"false" doc:"What is wrong with the request, one by one."`
 
+	Faults []PlanFault `json:"faults,omitempty" nullable:"false" doc:"What is wrong with the plan, one by one."`
+
 	Missing   money.Amount `json:"missing,omitempty" example:"495" doc:"What has to be added, in minor units."`
 	Available money.Amount `json:"available,omitempty" example:"500" doc:"What there is, in minor units."`
 	Currency  string       `json:"currency,omitempty" example:"EUR"`
 	TopUp     string       `json:"top_up,omitempty" format:"uri" doc:"Where the client adds money."`
 
 	AdvisorState store.State `json:"advisor_state,omitempty" enum:"busy,away"`
+	NextAt       *time.Time  `json:"next_at,omitempty" doc:"When the advisor's hours begin next, where it is these that are in the way."`
 	RetryAfter   int64       `json:"retry_after,omitempty" example:"540" doc:"Seconds, at most as far as is known, until asking again makes sense."`
 	Choices      []Choice    `json:"choices,omitempty" nullable:"false" doc:"What the client can do instead."`
 	Talk         ivr.LoanID  `json:"talk,omitempty" doc:"The talk that stands in the way."`
@@ -48,8 +53,9 @@ type Fault struct {
 
 // Choice is something that a client can do who cannot talk now.
 type Choice struct {
-	Kind  string `json:"kind" enum:"ask_again" doc:"ask_again: send the same request after a while."`
-	After int64  `json:"after" example:"540" doc:"Seconds from now."`
+	Kind  string `json:"kind" enum:"ask_again,queue,call_back,appointment" doc:"ask_again: send the same request after a while. queue: wait on the page (POST /v1/queue). call_back: wait and be called (likewise). appointment: agree on a time (POST /v1/appointments)."`
+	After int64  `json:"after,omitempty" example:"540" doc:"Seconds from now, at most as far as is known, until it leads to a talk; not there where it is not known."`
+	Place int    `json:"place,omitempty" example:"2" doc:"In line, from 1, of queue and call_back."`
 }
 
 // kind is what all problems of a code have in common.
@@ -67,16 +73,48 @@ var kinds = map[string]kind{
 	"no_funds":             {402, "Not enough money", "Add what is missing, then send the same request again."},
 	"advisor_away":         {409, "The advisor is not on line", "Choose another advisor, or ask again when this one is on line."},
 	"advisor_not_verified": {409, "The advisor cannot be rung", "Choose another advisor, or ask again when this one has verified a line."},
-	"advisor_busy":         {409, "The advisor is busy", "Choose another advisor, or ask again after retry_after seconds."},
+	"advisor_busy":         {409, "The advisor is busy", "Choose one of choices, or another advisor."},
+	"advisor_free":         {409, "The advisor is free", "There is nobody to wait for: talk now (POST /v1/talk)."},
+	"queue_full":           {409, "As many clients wait for the advisor as may", "Choose another advisor or an appointment, or ask again later."},
+	"to_be_called":         {409, "The client is about to be called", "Wait for the call; or cancel that talk (DELETE /v1/talk/{id}), then send the same request again."},
 	"client_reserved":      {409, "The client has another advisor reserved", "Talk to that one, or cancel that talk (DELETE /v1/talk/{id}), then send the same request again."},
+	"cap_reached":          {402, "The client's own spending cap is reached", "Wait until less was charged in its time, or raise it, which holds after a day: /v1/clients/{id}/caps. More money does not help."},
+	"payment_declined":     {402, "The payment was declined", "Save another means of payment (the site does), or choose a smaller amount, and send a new request with a new key."},
+	"no_payment_method":    {409, "The client has saved nothing to pay with", "The site saves it: PUT /v1/clients/{id}/payment-method."},
+	"payments_off":         {503, "Payments are off", "The administrator sets payment.provider. Money that came in otherwise is credited by POST /v1/deposits."},
+	"bad_signature":        {400, "The signature is missing, wrong or too old", "Sign with the secret that payment.stripe_webhook_secret has, and compare the clocks."},
+	"money_left":           {409, "Money is left in the account", "An administrator pays available out (POST /v1/adjustments), then send the same request again."},
+	"payment_asked":        {409, "A payment has not been answered yet", "Send the same request again when payment.paid or payment.declined was told: within a day."},
+	"appointment_taken":    {409, "There is another appointment at that time", "Choose another time: GET /v1/advisors/{id}/free-times."},
+	"appointment_state":    {409, "The appointment does not allow this as it stands", "See how it stands (GET /v1/appointments/{id})."},
+	"client_no_funds":      {409, "The client's money does not cover the appointment now", "Propose a later time, or accept it when the client has added money."},
+	"appointment_open":     {409, "An appointment is not over", "Cancel it, then send the same request again."},
+	"not_callable":         {422, "This telephone number may not be called", "Use a number of a country and a kind that the plan's destinations name; premium numbers never are."},
 	"key_reused":           {409, "The Idempotency-Key was used for another request", "Choose a new key for a new request."},
 	"conflict":             {409, "This ID was used with other content", "If it is another payment, give it another ID."},
 	"too_slow":             {408, "The request came too slowly", "Send it again, all at once."},
-	"too_large":            {413, "The request is too large", "Send at most 64 kB."},
+	"too_large":            {413, "The request is too large", "Send at most 64 kB; of a plan, 1 MB; of a picture or a recording, 10 MB."},
 	"media_type":           {415, "Not JSON", "Send application/json."},
 	"not_acceptable":       {406, "Only JSON is served", "Accept application/json."},
 	"bad_request":          {400, "The request cannot be read", "Send JSON as /docs describes it."},
 	"not_valid":            {422, "The request is not valid", "Correct what errors lists, and send it again."},
+	"plan_faults":          {422, "The plan is not valid", "Correct what faults lists, and send it again."},
+	"no_plan_before":       {409, "No other plan was active before", "Activate a version: GET /v1/plans lists them."},
+	"call_over":            {409, "The call is over", "There is nothing to end. GET /v1/calls/{id} says how it ended."},
+	"call_open":            {409, "The call is not over", "Send the same request again when it is, or end it (POST /v1/calls/{id}/end)."},
+	"call_elsewhere":       {409, "Another copy of the program runs the call", "Ask the copy whose /readyz answers 200; a call of one that died is taken over within seconds."},
+	"too_little":           {409, "The account has less than this", "available is what there is beside what is held: take less."},
+	"refund_too_much":      {409, "More would be paid back than was charged", "available is what is left of the charge, or of the advisor's share: pay back less."},
+	"second_person":        {409, "Another person must approve this", "Ask another administrator. A second token of your own is no second person."},
+	"adjustment_over":      {409, "The adjustment does not wait any more", "GET /v1/adjustments/{id} says what has become of it."},
+	"phone_taken":          {409, "Another client has this number", "Find them: GET /v1/clients?phone=..."},
+	"audit_runs":           {409, "An audit is under way", "Send the same request again in a minute."},
+	"audit_long":           {503, "The audit takes longer than a request may", "See the last night's (GET /v1/ledger/audits), or run \"parley ledger audit\"."},
+	"too_many":             {429, "Too many requests", "Send the same request again after retry_after seconds."},
+	"too_many_webhooks":    {409, "There are too many webhooks", "Remove one (DELETE /v1/webhooks/{id}), then send the same request again."},
+	"not_audio":            {422, "The recording cannot be used", "Send WAV, MP3, Ogg, FLAC, M4A, AAC or WebM with at most 60 seconds of speech."},
+	"not_a_picture":        {422, "The picture cannot be used", "Send a JPEG, PNG or WebP of at most 25 million pixels."},
+	"no_ffmpeg":            {503, "Recordings cannot be read here", "The administrator must install ffmpeg where the program runs."},
 	"no_number":            {503, "All numbers are lent", "Send the same request again in some minutes."},
 	"unavailable":          {503, "The host cannot answer now", "Send the same request again in some seconds."},
 	"not_in_plan":          {503, "The active plan does not cover this talk", "The administrator must activate a plan that does."},
@@ -164,27 +202,97 @@ func (h *Host) problem(ctx context.Context, operation string, err error) *Proble
 		said     *Problem
 		busy     *store.AdvisorBusy
 		reserved *store.ClientReserved
+		closed   *store.OutOfHours
+		later    *store.VerifyLater
+		sound    *audio.Unusable
+		shot     *picture.Unusable
+		called   *store.ToBeCalled
+		not      *dialplan.NotCallable
+		left     *store.MoneyLeft
+		unfit    *store.Unfit
+		overlap  *store.Overlap
+		stands   *store.NotInState
 	)
 	switch {
 	case errors.As(err, &said):
 		return said
 	case errors.Is(err, store.ErrAdvisorAway), errors.Is(err, store.ErrBlocked):
-		return standsInTheWay("advisor_away", store.Away)
+		p := standsInTheWay("advisor_away", store.Away)
+		if errors.As(err, &closed) {
+			p.NextAt = someTime(closed.Next)
+		}
+		return p
 	case errors.Is(err, ivr.ErrNotVerified):
 		return standsInTheWay("advisor_not_verified", store.Away)
+	case errors.As(err, &sound):
+		return detailed("not_audio", sound.Why)
+	case errors.As(err, &shot):
+		return detailed("not_a_picture", shot.Why)
+	case errors.Is(err, audio.ErrNoFFmpeg):
+		return newProblem("no_ffmpeg")
+	case errors.As(err, &later):
+		return tooMany(time.Until(later.At))
 	case errors.As(err, &busy):
 		p := standsInTheWay("advisor_busy", store.Busy)
 		p.RetryAfter = max(1, int64(math.Ceil(time.Until(busy.Until).Seconds())))
-		p.Choices = []Choice{{"ask_again", p.RetryAfter}}
+		p.Choices = choices(busy, p.RetryAfter)
 		return p
 	case errors.As(err, &reserved):
 		p := newProblem("client_reserved")
 		p.Talk = reserved.Loan
 		return p
+	case errors.As(err, &called):
+		p := newProblem("to_be_called")
+		p.Talk = called.Loan
+		return p
+	case errors.As(err, &not):
+		return notCallable(not)
+	case errors.Is(err, store.ErrAdvisorFree):
+		return newProblem("advisor_free")
+	case errors.Is(err, store.ErrQueueFull):
+		p := newProblem("queue_full")
+		p.Choices = []Choice{{Kind: "appointment"}}
+		return p
 	case errors.Is(err, store.ErrNoCountry):
 		return invalid("body.country", "there are no numbers in this country")
 	case errors.Is(err, store.ErrNotFound):
 		return newProblem("not_found")
+	case errors.Is(err, store.ErrTooManyWebhooks):
+		return newProblem("too_many_webhooks")
+	case errors.Is(err, store.ErrNoPlanBefore):
+		return newProblem("no_plan_before")
+	case errors.Is(err, store.ErrPast):
+		return invalid("body.at", "this time is over")
+	case errors.Is(err, store.ErrCallOver):
+		return newProblem("call_over")
+	case errors.Is(err, store.ErrCallElsewhere):
+		return newProblem("call_elsewhere")
+	case errors.Is(err, store.ErrTaken):
+		return newProblem("phone_taken")
+	case errors.Is(err, store.ErrAuditRuns):
+		return newProblem("audit_runs")
+	case errors.Is(err, ErrPaymentsOff):
+		return newProblem("payments_off")
+	case errors.Is(err, store.ErrNoMeans):
+		return newProblem("no_payment_method")
+	case errors.Is(err, store.ErrCallUp):
+		return newProblem("call_open")
+	case errors.As(err, &unfit):
+		return invalid("body."+unfit.Field, unfit.Why)
+	case errors.As(err, &overlap):
+		return detailed("appointment_taken", "It is the "+string(overlap.Of)+" who has it.")
+	case errors.As(err, &stands):
+		return detailed("appointment_state", "It is "+string(stands.State)+".")
+	case errors.Is(err, store.ErrAppointmentOpen):
+		return newProblem("appointment_open")
+	case errors.Is(err, store.ErrPaymentAsked):
+		return newProblem("payment_asked")
+	case errors.Is(err, store.ErrNoToken):
+		return newProblem("no_token")
+	case errors.As(err, &left):
+		p := newProblem("money_left")
+		p.Available = left.Amount
+		return p
 	case errors.Is(err, store.ErrKeyReused):
 		return newProblem("key_reused")
 	case errors.Is(err, store.ErrConflict):
@@ -204,9 +312,19 @@ func (h *Host) problem(ctx context.Context, operation string, err error) *Proble
 	return p
 }
 
+// detailed is a problem that says what is wrong this time.
+func detailed(code, why string) *Problem {
+	p := newProblem(code)
+	p.Detail = why
+	return p
+}
+
 func standsInTheWay(code string, state store.State) *Problem {
 	p := newProblem(code)
 	p.AdvisorState = state
+	if state == store.Away {
+		p.Choices = []Choice{{Kind: "appointment"}}
+	}
 	return p
 }
 
@@ -215,6 +333,12 @@ func (h *Host) topUp(err error, client ivr.ClientID, plan dialplan.Plan) error {
 	var poor *ivr.NoFunds
 	if !errors.As(err, &poor) {
 		return err
+	}
+	if poor.ByCap {
+		p := newProblem("cap_reached")
+		p.Available, p.Currency = poor.Available, plan.Currency
+		p.Detail = "It leaves " + poor.Available.String() + " " + plan.Currency + ", too little for a talk of " + poor.Predetermined.String() + "."
+		return p
 	}
 	p := newProblem("no_funds")
 	p.Missing, p.Available, p.Currency = poor.Missing, poor.Available, plan.Currency

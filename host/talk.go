@@ -43,8 +43,8 @@ type Talk struct {
 	State   string       `json:"state" enum:"waiting,over" doc:"waiting: the advisor is reserved, the number works. over: talked, cancelled or expired."`
 	Client  ivr.ClientID `json:"client"`
 	Advisor Named        `json:"advisor"`
-	Number  string       `json:"number" example:"+493055500101" doc:"To be dialled by the client, E.164."`
-	Tel     string       `json:"tel" format:"uri" example:"tel:+493055500101"`
+	Number  string       `json:"number,omitempty" example:"+493055500101" doc:"To be dialled by the client, E.164. Not there where we call the client."`
+	Tel     string       `json:"tel,omitempty" format:"uri" example:"tel:+493055500101"`
 	PIN     string       `json:"pin,omitempty" example:"042816" doc:"Asked for when the client calls from another phone. Not told to administrators."`
 	Until   time.Time    `json:"until" doc:"Until then the number works and the advisor is reserved."`
 	Price   Price        `json:"price"`
@@ -62,6 +62,9 @@ func talkOf(ctx context.Context, t store.Talk) Talk {
 	}
 	if t.Over {
 		out.State = "over"
+	}
+	if t.DID == "" {
+		out.Tel, out.PIN = "", ""
 	}
 	if asker(ctx).Role == store.RoleAdmin {
 		out.PIN = ""
@@ -120,6 +123,9 @@ func (h *Host) requestTalk(ctx context.Context, in *struct {
 		return nil, err
 	}
 	in.Body.Client = client
+	if err := h.limits.talks.take(string(client)); err != nil {
+		return nil, err
+	}
 	request, err := in.request(ctx, "request-talk", in.Body)
 	if err != nil {
 		return nil, err
@@ -137,12 +143,12 @@ func (h *Host) requestTalk(ctx context.Context, in *struct {
 	return &talkAnswer{"/v1/talk/" + string(talk.Loan), talkOf(ctx, talk)}, nil
 }
 
-// byID is a request for one thing.
-type byID[ID ~string] struct {
+// ByID is a request for one thing.
+type ByID[ID ~string] struct {
 	ID ID `path:"id" maxLength:"64" pattern:"^[a-z0-9_]+$"`
 }
 
-func (h *Host) getTalk(ctx context.Context, in *byID[ivr.LoanID]) (*struct{ Body Talk }, error) {
+func (h *Host) getTalk(ctx context.Context, in *ByID[ivr.LoanID]) (*struct{ Body Talk }, error) {
 	plan, err := h.Plan()
 	if err != nil {
 		return nil, err
@@ -154,6 +160,6 @@ func (h *Host) getTalk(ctx context.Context, in *byID[ivr.LoanID]) (*struct{ Body
 	return &struct{ Body Talk }{talkOf(ctx, talk)}, nil
 }
 
-func (h *Host) cancelTalk(ctx context.Context, in *byID[ivr.LoanID]) (*struct{}, error) {
+func (h *Host) cancelTalk(ctx context.Context, in *ByID[ivr.LoanID]) (*struct{}, error) {
 	return nil, h.Store.CancelTalk(ctx, in.ID, own(ctx))
 }

@@ -134,7 +134,7 @@ func (s *scene) set(t *testing.T, text string) {
 		s.town.Loan.Line.Verified = w[1] == "verified"
 	case "ledger":
 		s.town.LedgerErr = map[string]error{
-			"down": errors.New("connection refused"), "client-busy": ivr.ErrClientBusy,
+			"down": errors.New("connection refused"), "cap": &ivr.NoFunds{Missing: 100, ByCap: true}, "client-busy": ivr.ErrClientBusy,
 			"advisor-busy": ivr.ErrAdvisorBusy, "all-busy": ivr.ErrAllBusy,
 		}[w[1]]
 	case "code":

@@ -93,7 +93,7 @@ func (s *Service) hold(ctx context.Context, call *Call) error {
 	call.Held, err = s.Ledger.Hold(ctx, opening)
 	call.holds = 1
 	var poor *NoFunds
-	if errors.As(err, &poor) && call.Client != nil {
+	if errors.As(err, &poor) && !poor.ByCap && call.Client != nil {
 		if playErr := call.Client.Play(ctx, call.language(), sayMissing(call.Terms, poor)...); playErr != nil {
 			return playErr
 		}

@@ -32,7 +32,8 @@ func (s *Service) Explain(ctx context.Context, plan dialplan.Plan, did, ani stri
 		note("%v: %s, cause %d", why, e.Outcome.Disposition, e.Outcome.Cause)
 		return e, nil
 	}
-	call := &Call{ID: CallID(NewID("call")), DID: did, ANI: ani, Plan: plan, StartedAt: time.Now()}
+	call := s.begin(ClientCall, did, ani)
+	call.Plan = plan
 	number, listed := plan.Number(did)
 	if !listed {
 		note("%s is not among the numbers of plan %d", did, plan.Version)

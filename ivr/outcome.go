@@ -160,7 +160,11 @@ func outcomeOf(why error) Outcome {
 	}
 	var poor *NoFunds
 	if errors.As(why, &poor) {
-		return Outcome{"no funds", CallRejected, "not-enough-money"}
+		words := Prompt("not-enough-money")
+		if poor.ByCap {
+			words = "cap-reached"
+		}
+		return Outcome{"no funds", CallRejected, words}
 	}
 	for _, o := range outcomes {
 		if errors.Is(why, o.why) {

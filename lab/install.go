@@ -36,6 +36,7 @@ const postgresVersion = "15"
 var hostPackages = []struct{ name, file string }{
 	{"ca-certificates", "/usr/sbin/update-ca-certificates"},
 	{"espeak-ng", "/usr/bin/espeak-ng"},
+	{"ffmpeg", "/usr/bin/ffmpeg"},
 	{"flite", "/usr/bin/flite"},
 	{"mmdebstrap", "/usr/bin/mmdebstrap"},
 	{"postgresql-" + postgresVersion, "/usr/lib/postgresql/" + postgresVersion + "/bin/postgres"},

@@ -89,5 +89,6 @@ func (s *Store) RequestDeposit(ctx context.Context, request Request, payment str
 	if err != nil {
 		return Client{}, fmt.Errorf("payment %s for client %s: %w", payment, client, err)
 	}
+	s.Notify(ctx, TopicEvents)
 	return c, nil
 }

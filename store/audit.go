@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,7 +63,7 @@ func (s *Store) audit(ctx context.Context, tx *sqlx.Tx) (r Report, err error) {
 			(SELECT count(*) FROM audit_log)`).Scan(&r.Accounts, &r.Transfers, &r.Calls, &r.Acts); err != nil {
 		return r, err
 	}
-	for _, c := range auditChecks {
+	for _, c := range slices.Concat(auditChecks, adjustmentChecks, appointmentChecks) {
 		var found []struct{ Row, Problem string }
 		if err := tx.SelectContext(ctx, &found, c.query); err != nil {
 			return r, fmt.Errorf("audit %s: %w", c.table, err)

@@ -2,7 +2,7 @@ package store
 
 // auditChecks are the comparisons that SQL makes. Each query returns the rows that
 // are wrong and what is wrong with them; none when all is well.
-var auditChecks = []struct{ table, remedy, query string }{{
+var auditChecks = []auditCheck{{
 	"accounts", "look through its transfers; what they say is right, the balance follows them", `
 	SELECT a.id AS row, format('posted is %s, its transfers add up to %s', a.posted, t.sum) AS problem
 	FROM accounts a LEFT JOIN LATERAL (
@@ -42,7 +42,7 @@ var auditChecks = []struct{ table, remedy, query string }{{
 		WHEN c.ended_at IS NULL THEN format('the %s is for call %s, which is open', t.kind, t.key)
 		ELSE format('the %s of call %s went from %s to %s', t.kind, t.key, t.debit, t.credit) END AS problem
 	FROM transfers t LEFT JOIN calls c ON c.id = t.key
-	WHERE t.kind <> 'deposit' AND (c.ended_at IS NULL OR t.debit <> 'client/' || c.client OR t.credit <> CASE t.kind
+	WHERE t.kind IN ('advisor share', 'platform share') AND (c.ended_at IS NULL OR t.debit <> 'client/' || c.client OR t.credit <> CASE t.kind
 		WHEN 'advisor share' THEN 'advisor/' || c.advisor || '/' || t.currency ELSE 'platform/' || t.currency END)`,
 }, {
 	"transfers", "find the payment's proof; a deposit that nobody made is taken back with a transfer of its own", `
@@ -63,7 +63,7 @@ var auditChecks = []struct{ table, remedy, query string }{{
 	FROM calls c LEFT JOIN (
 		SELECT key, sum(amount) FILTER (WHERE kind = 'advisor share') AS advisor,
 			sum(amount) FILTER (WHERE kind = 'platform share') AS platform
-		FROM transfers WHERE kind <> 'deposit' GROUP BY key
+		FROM transfers WHERE kind IN ('advisor share', 'platform share') GROUP BY key
 	) t ON t.key = c.id
 	WHERE c.ended_at IS NOT NULL
 	  AND (c.advisor_share, c.platform_share) <> (coalesce(t.advisor, 0), coalesce(t.platform, 0))`,

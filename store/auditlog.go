@@ -73,24 +73,11 @@ func (v *vault) link(a Act, prev []byte) []byte {
 }
 
 // Log lists acts, the newest first; of one subject, unless it is "".
-func (s *Store) Log(ctx context.Context, subject string, limit int) (acts []Act, err error) {
-	var rows []actRow
-	err = s.retry(ctx, func(ctx context.Context) error {
-		rows = nil
-		return s.db.SelectContext(ctx, &rows, `
-			SELECT * FROM audit_log WHERE $1 = '' OR subject = $1 ORDER BY id DESC LIMIT $2`, subject, limit)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the audit log: %w", err)
+func (s *Store) Log(ctx context.Context, subject string, limit int) ([]Act, error) {
+	if subject == "" {
+		return s.Acts(ctx, ActFilter{}, limit)
 	}
-	for _, r := range rows {
-		a, err := r.act()
-		if err != nil {
-			return nil, err
-		}
-		acts = append(acts, a)
-	}
-	return acts, nil
+	return s.Acts(ctx, ActFilter{Subjects: []string{subject}}, limit)
 }
 
 type actRow struct {

@@ -61,10 +61,12 @@ func (c Call) Currency() string {
 
 // CallFilter narrows a list of calls; zero fields do not.
 type CallFilter struct {
-	Client  ivr.ClientID
-	Advisor ivr.AdvisorID
-	Open    bool       // only calls that have not ended
-	Before  ivr.CallID // only older ones: the last of the page before
+	Client      ivr.ClientID
+	Advisor     ivr.AdvisorID
+	Open        bool            // only calls that have not ended
+	From, To    time.Time       // when they started, To not included
+	Disposition ivr.Disposition // how they ended
+	Before      ivr.CallID      // only older ones: the last of the page before
 }
 
 // Calls lists calls, the newest first.
@@ -74,8 +76,10 @@ func (s *Store) Calls(ctx context.Context, f CallFilter, limit int) ([]Call, err
 		rows = nil
 		return s.db.SelectContext(ctx, &rows, selectCalls+` FROM calls c
 			WHERE ($1 = '' OR client = $1) AND ($2 = '' OR advisor = $2)
-			  AND (NOT $3 OR ended_at IS NULL) AND ($4 = '' OR id < $4)
-			ORDER BY id DESC LIMIT $5`, f.Client, f.Advisor, f.Open, f.Before, limit)
+			  AND (NOT $3 OR ended_at IS NULL) AND ($4 = '' OR id < $4) AND $5 IN ('', disposition)
+			  AND ($6::timestamptz IS NULL OR started_at >= $6) AND ($7::timestamptz IS NULL OR started_at < $7)
+			ORDER BY id DESC LIMIT $8`, f.Client, f.Advisor, f.Open, f.Before, f.Disposition,
+			sql.NullTime{Time: f.From, Valid: !f.From.IsZero()}, sql.NullTime{Time: f.To, Valid: !f.To.IsZero()}, limit)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list calls: %w", err)

@@ -18,17 +18,43 @@ import (
 
 // All that moves money is in this file, settle.go and the SQL function open_call.
 // They lock in one order: the advisor, then the client's account, then the call; so
-// that callers take turns and never deadlock. Each finds what it did before by the
+// that callers take turns and never deadlock. What is held is within what the SQL
+// function may_hold allows: what is available, and the client's own caps. Each finds what it did before by the
 // ID that its caller made.
 
 // Hold implements [ivr.Ledger]. The hold is the call's number 1. The same opening
 // again, while the call is open, returns what was held at first.
 func (s *Store) Hold(ctx context.Context, o ivr.Opening) (held money.Amount, err error) {
-	err = s.retry(ctx, func(ctx context.Context) error {
-		held, err = openCall(ctx, s.db, o)
-		return err
+	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := s.owns(ctx, tx); err != nil {
+			return err
+		}
+		if err := returnForCall(ctx, tx, o); err != nil {
+			return err
+		}
+		if held, err = openCall(ctx, tx, o); err != nil {
+			return err
+		}
+		return emitOpened(ctx, tx, o.Call, held)
 	})
-	return held, err
+	if err != nil {
+		return 0, err
+	}
+	s.Notify(ctx, TopicEvents)
+	return held, nil
+}
+
+// emitOpened tells of a call that this very transaction opened: the version of its row
+// says which did. One that was open before was told of then.
+func emitOpened(ctx context.Context, tx *sqlx.Tx, call ivr.CallID, held money.Amount) error {
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO events (type, client, advisor, data)
+		SELECT 'call.opened', client, advisor, jsonb_build_object('call', id, 'talk', loan, 'held', $2::bigint, 'currency', terms ->> 'currency')
+		FROM calls WHERE id = $1 AND xmin = pg_current_xact_id_if_assigned()::xid`, call, held)
+	if err != nil {
+		return fmt.Errorf("tell that call %s is open: %w", call, err)
+	}
+	return nil
 }
 
 // WouldHold implements [ivr.Ledger]: it is Hold, rolled back.
@@ -39,6 +65,9 @@ func (s *Store) WouldHold(ctx context.Context, o ivr.Opening) (held money.Amount
 			return err
 		}
 		defer tx.Rollback()
+		if err := returnForCall(ctx, tx, o); err != nil {
+			return err
+		}
 		held, err = openCall(ctx, tx, o)
 		return err
 	})
@@ -90,8 +119,8 @@ func openCall(ctx context.Context, q sqlx.QueryerContext, o ivr.Opening) (money.
 	switch outcome {
 	case "held":
 		return amount, nil
-	case "no funds":
-		return 0, &ivr.NoFunds{Available: amount, Missing: o.Least - amount, Predetermined: o.Terms.Predetermined}
+	case "no funds", "cap reached":
+		return 0, &ivr.NoFunds{Available: amount, Missing: o.Least - amount, Predetermined: o.Terms.Predetermined, ByCap: outcome == "cap reached"}
 	case "client busy":
 		return 0, ivr.ErrClientBusy
 	case "advisor busy":
@@ -127,13 +156,9 @@ func (s *Store) Extend(ctx context.Context, call ivr.CallID, number int, least, 
 }
 
 func extend(ctx context.Context, tx *sqlx.Tx, call ivr.CallID, number int, least, most money.Amount) (money.Amount, error) {
-	var account struct {
-		ID        string
-		Available money.Amount
-	}
+	var account string
 	err := tx.GetContext(ctx, &account, `
-		SELECT a.id, a.posted - a.held AS available FROM calls c JOIN accounts a ON a.client = c.client
-		WHERE c.id = $1 FOR NO KEY UPDATE OF a`, call)
+		SELECT a.id FROM calls c JOIN accounts a ON a.client = c.client WHERE c.id = $1 FOR NO KEY UPDATE OF a`, call)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
@@ -144,10 +169,12 @@ func extend(ctx context.Context, tx *sqlx.Tx, call ivr.CallID, number int, least
 	var earlier struct {
 		Open, Same bool
 		Amount     sql.Null[money.Amount]
+		allowance
 	}
 	err = tx.GetContext(ctx, &earlier, `
-		SELECT c.ended_at IS NULL AS open, h.amount, coalesce((h.least, h.most) = ($3, $4), false) AS same
-		FROM calls c LEFT JOIN holds h ON h.call = c.id AND h.number = $2 WHERE c.id = $1`,
+		SELECT c.ended_at IS NULL AS open, h.amount, coalesce((h.least, h.most) = ($3, $4), false) AS same,
+			m.amount AS may_hold, m.cap_left
+		FROM calls c LEFT JOIN holds h ON h.call = c.id AND h.number = $2, may_hold(c.client) m WHERE c.id = $1`,
 		call, number, least, most)
 	switch {
 	case err != nil:
@@ -156,16 +183,17 @@ func extend(ctx context.Context, tx *sqlx.Tx, call ivr.CallID, number int, least
 		return 0, fmt.Errorf("call %s has hold %d of another size, or has ended: %w", call, number, ErrConflict)
 	case earlier.Amount.Valid:
 		return earlier.Amount.V, nil
-	case account.Available < least:
-		return 0, &ivr.NoFunds{Available: account.Available, Missing: least - account.Available}
 	}
-	amount := min(most, account.Available)
+	if err := earlier.covers(least, 0); err != nil {
+		return 0, err
+	}
+	amount := min(most, earlier.MayHold)
 	return amount, changeOne(ctx, tx, `
 		WITH hold AS (
 			INSERT INTO holds (call, number, account, least, most, amount) VALUES ($1, $2, $3, $4, $5, $6)
 		)
 		UPDATE accounts SET held = held + $6 WHERE id = $3 AND posted - held >= $6`,
-		call, number, account.ID, least, most, amount)
+		call, number, account, least, most, amount)
 }
 
 // Deposit credits a client with a payment. A payment credits once.
@@ -173,21 +201,21 @@ func (s *Store) Deposit(ctx context.Context, by, payment string, client ivr.Clie
 	if amount <= 0 || payment == "" {
 		return fmt.Errorf("payment %q of %v: a deposit needs an ID and more than nothing", payment, amount)
 	}
-	return s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	err := s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		return s.deposit(ctx, tx, by, payment, client, amount)
 	})
+	if err == nil {
+		s.Notify(ctx, TopicEvents)
+	}
+	return err
 }
 
 func (s *Store) deposit(ctx context.Context, tx *sqlx.Tx, by, payment string, client ivr.ClientID, amount money.Amount) error {
-	var account struct{ ID, Currency string }
-	err := tx.GetContext(ctx, &account, `
-		SELECT id, currency FROM accounts WHERE id = 'client/' || $1 FOR NO KEY UPDATE`, client)
-	if errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("client %s has no account: %w", client, ErrNotFound)
-	}
+	currency, err := lockClient(ctx, tx, client)
 	if err != nil {
-		return err
+		return fmt.Errorf("client %s has no account: %w", client, err)
 	}
+	account := "client/" + string(client)
 	done, err := tx.ExecContext(ctx, `
 		WITH moved AS (
 			INSERT INTO transfers (kind, key, debit, credit, currency, amount)
@@ -195,15 +223,19 @@ func (s *Store) deposit(ctx context.Context, tx *sqlx.Tx, by, payment string, cl
 			ON CONFLICT (key, kind) DO NOTHING RETURNING amount
 		)
 		UPDATE accounts SET posted = posted + moved.amount FROM moved WHERE id = $2`,
-		payment, account.ID, account.Currency, amount)
+		payment, account, currency, amount)
 	if err != nil {
 		return fmt.Errorf("deposit %s: %w", payment, err)
 	}
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
-		return errors.Join(err, sameDeposit(ctx, tx, payment, account.ID, amount))
+		return errors.Join(err, sameDeposit(ctx, tx, payment, account, amount))
+	}
+	if err := s.emit(ctx, tx, Event{Type: "deposit.made", Client: client,
+		Data: map[string]any{"payment": payment, "amount": amount, "currency": currency}}); err != nil {
+		return err
 	}
 	return s.log(ctx, tx, Act{Who: by, What: "deposit", Subject: payment,
-		Detail: map[string]string{"account": account.ID, "amount": fmt.Sprint(int64(amount)), "currency": account.Currency}})
+		Detail: map[string]string{"account": account, "amount": fmt.Sprint(int64(amount)), "currency": currency}})
 }
 
 func sameDeposit(ctx context.Context, tx *sqlx.Tx, payment, account string, amount money.Amount) error {
@@ -223,25 +255,38 @@ func (s *Store) Prove(ctx context.Context, proofs []ivr.Proof) error {
 	for i, p := range proofs {
 		calls[i], numbers[i], talks[i] = string(p.Call), int32(p.Segment), int64(p.Talk)
 	}
-	return s.retry(ctx, func(ctx context.Context) error {
-		_, err := s.db.ExecContext(ctx, `
+	var told int64
+	err := s.retry(ctx, func(ctx context.Context) error {
+		done, err := s.db.ExecContext(ctx, `
 			WITH proof AS (
 				SELECT call, number, max(talk_ns) AS talk_ns
 				FROM unnest($1::text[], $2::int[], $3::bigint[]) AS p (call, number, talk_ns) GROUP BY call, number
 			), live AS (
 				SELECT id FROM calls WHERE id = ANY ($1::text[]) AND ended_at IS NULL
 				FOR NO KEY UPDATE SKIP LOCKED
+			), written AS (
+				INSERT INTO segments (call, number, joined_at, talk_ns)
+				SELECT call, number, now() - talk_ns / 1000 * interval '1 microsecond', talk_ns
+				FROM proof JOIN live ON id = call
+				ON CONFLICT (call, number) DO UPDATE SET talk_ns = greatest(segments.talk_ns, excluded.talk_ns)
+				RETURNING call, number, xmax = 0 AS first -- an updated row was locked before, an inserted one was not
 			)
-			INSERT INTO segments (call, number, joined_at, talk_ns)
-			SELECT call, number, now() - talk_ns / 1000 * interval '1 microsecond', talk_ns
-			FROM proof JOIN live ON id = call
-			ON CONFLICT (call, number) DO UPDATE SET talk_ns = greatest(segments.talk_ns, excluded.talk_ns)`,
+			INSERT INTO events (type, client, advisor, data)
+			SELECT 'call.talking', client, advisor, jsonb_build_object('call', id, 'segment', number)
+			FROM written JOIN calls ON id = call WHERE first`,
 			pq.Array(calls), pq.Array(numbers), pq.Array(talks))
-		if err != nil {
-			return fmt.Errorf("prove the talk of %d calls: %w", len(proofs), err)
+		if err == nil {
+			told, err = done.RowsAffected()
 		}
-		return nil
+		return err
 	})
+	if err != nil {
+		return fmt.Errorf("prove the talk of %d calls: %w", len(proofs), err)
+	}
+	if told > 0 {
+		s.Notify(ctx, TopicEvents)
+	}
+	return nil
 }
 
 // OpenCalls implements [ivr.Ledger]. What it returns lacks the limits on concurrent
@@ -255,15 +300,21 @@ func (s *Store) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error) 
 			OnHold  money.Amount `db:"on_hold"`
 			Holds   int
 			Phone   []byte `db:"phone_sealed"`
+			Agreed  string // the call's appointment, where it has a phone of its own
+			Other   []byte `db:"agreed_phone"`
 			SinceUS int64  `db:"since_us"`
+			revision
 		}
 		if err := s.db.SelectContext(ctx, &rows, selectCalls+`,
 				h.least, h.most, (SELECT phone_sealed FROM clients WHERE id = c.client) AS phone_sealed,
+				coalesce(p.id, '') AS agreed, p.phone_sealed AS agreed_phone,
 				(SELECT sum(amount) FROM holds WHERE call = c.id)::bigint AS on_hold,
 				(SELECT max(number) FROM holds WHERE call = c.id) AS holds,
+				(SELECT terms FROM call_revisions WHERE call = c.id ORDER BY at DESC LIMIT 1) AS revised,
 				coalesce((SELECT extract(epoch FROM clock_timestamp() - joined_at) * 1000000
 					FROM segments WHERE call = c.id ORDER BY number DESC LIMIT 1), 0)::bigint AS since_us
 			FROM calls c JOIN holds h ON h.call = c.id AND h.number = 1
+			LEFT JOIN appointments p ON p.loan = c.loan AND p.phone_sealed IS NOT NULL
 			WHERE c.ended_at IS NULL ORDER BY c.id`); err != nil {
 			return fmt.Errorf("list open calls: %w", err)
 		}
@@ -273,13 +324,16 @@ func (s *Store) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error) 
 			if err != nil {
 				return err
 			}
+			if r.Agreed != "" {
+				r.Client, r.Phone = r.Agreed, r.Other
+			}
 			phone, err := s.vault.open(r.Client, r.Phone)
 			if err != nil {
 				return err
 			}
-			var terms dialplan.Terms
-			if c.Terms != nil {
-				terms = *c.Terms
+			terms, err := r.latestTerms(c)
+			if err != nil {
+				return err
 			}
 			open[i] = ivr.OpenCall{
 				Opening: ivr.Opening{
@@ -287,7 +341,7 @@ func (s *Store) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error) 
 					Plan: c.Plan, Terms: terms, StartedAt: c.StartedAt, Least: r.Least, Most: r.Most,
 				},
 				ClientLine: ivr.Line{Kind: ivr.Phone, Address: phone},
-				Held:       r.OnHold, Holds: r.Holds, Segments: c.Segments, Since: time.Duration(r.SinceUS) * time.Microsecond,
+				Held:       r.OnHold, Holds: r.Holds, Segments: c.Segments, Began: time.Now().Add(-time.Duration(r.SinceUS) * time.Microsecond),
 			}
 		}
 		return nil

@@ -349,8 +349,8 @@ func TestOpenCallsComeBackWithTheirProofs(t *testing.T) {
 	if len(got.Segments) != 2 || got.Segments[0].Talk != 15*time.Second || got.Segments[1].Talk != 45*time.Second+7 {
 		t.Errorf("proved %+v", got.Segments)
 	}
-	if got.Since < 45*time.Second || got.Since > 85*time.Second {
-		t.Errorf("the last was joined %v ago, want 45 s and a little", got.Since)
+	if ago := time.Since(got.Began); ago < 45*time.Second || ago > 85*time.Second {
+		t.Errorf("the last was joined %v ago, want 45 s and a little", ago)
 	}
 
 	w.must(w.Close(t.Context(), ended(o, 15*time.Second, 45*time.Second+7)))

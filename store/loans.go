@@ -89,7 +89,10 @@ func (s *Store) lend(ctx context.Context, tx *sqlx.Tx, id ivr.LoanID, r LoanRequ
 	if err != nil {
 		return err
 	}
-	return s.insertLoan(ctx, tx, id, r, did, reserves)
+	if err := s.insertLoan(ctx, tx, id, r, did, reserves); err != nil || !reserves {
+		return err
+	}
+	return s.emit(ctx, tx, Event{Type: "talk.requested", Client: r.Client, Advisor: r.Advisor, Data: map[string]any{"talk": id}})
 }
 
 // reserve makes a loan that reserves its advisor and lends no number.
@@ -163,7 +166,8 @@ func (s *Store) LoanByANI(ctx context.Context, did, ani string) (ivr.Loan, error
 	if err != nil {
 		return ivr.Loan{}, err
 	}
-	if !hmac.Equal(r.PhoneHash, s.vault.numberHash(string(ivr.Phone), ani)) {
+	hash := s.vault.numberHash(string(ivr.Phone), ani)
+	if !hmac.Equal(r.PhoneHash, hash) && !hmac.Equal(r.AgreedPhoneHash, hash) {
 		return ivr.Loan{}, ivr.ErrNotIdentified
 	}
 	return s.loan(r)
@@ -227,18 +231,23 @@ func (s *Store) latestLoan(ctx context.Context, did string) (r loanRow, err erro
 const selectLoans = `
 	SELECT l.id, coalesce(l.did, '') AS did, l.client, l.topic, l.advisor, l.until, l.until > now() AS live,
 		c.alias, c.phone_hash, c.phone_sealed, a.name, a.per_minute, a.predetermined_ms,
-		n.id AS line, n.kind, n.address_sealed, n.verified_at IS NOT NULL AS verified
-	FROM loans l JOIN clients c ON c.id = l.client JOIN advisors a ON a.id = l.advisor JOIN lines n ON n.id = l.line`
+		n.id AS line, n.kind, n.address_sealed, n.verified_at IS NOT NULL AS verified,
+		coalesce((SELECT 'greeting:' || advisor || '/' || left(sha256, 16) FROM advisor_files WHERE advisor = l.advisor AND kind = 'greeting'), '') AS greeting,
+		` + selectAgreed + `
+	FROM loans l JOIN clients c ON c.id = l.client JOIN advisors a ON a.id = l.advisor JOIN lines n ON n.id = l.line
+	LEFT JOIN appointments appt ON appt.loan = l.id`
 
 type loanRow struct {
 	ID, DID, Client, Topic, Advisor string
 	Alias, Name, Line, Kind         string
+	Greeting                        ivr.Prompt
 	Until                           time.Time
 	Live, Verified                  bool
 	PhoneHash                       []byte `db:"phone_hash"`
 	PhoneSealed                     []byte `db:"phone_sealed"`
 	AddressSealed                   []byte `db:"address_sealed"`
 	wishRow
+	agreedRow
 }
 
 func (s *Store) loan(r loanRow) (ivr.Loan, error) {
@@ -250,12 +259,13 @@ func (s *Store) loan(r loanRow) (ivr.Loan, error) {
 	if err != nil {
 		return ivr.Loan{}, err
 	}
-	return ivr.Loan{
+	loan := ivr.Loan{
 		ID: ivr.LoanID(r.ID), DID: r.DID, Topic: r.Topic,
 		Client: ivr.ClientID(r.Client), ClientAlias: r.Alias, ClientLine: ivr.Line{Kind: ivr.Phone, Address: phone},
 		Advisor: ivr.AdvisorID(r.Advisor), AdvisorName: r.Name,
 		Line: ivr.Line{ID: ivr.LineID(r.Line), Advisor: ivr.AdvisorID(r.Advisor), Kind: ivr.LineKind(r.Kind),
 			Address: address, Verified: r.Verified},
-		Wish: r.wish(), Until: r.Until,
-	}, nil
+		Wish: r.wish(), Greeting: r.Greeting, Until: r.Until,
+	}
+	return loan, s.agreed(r.agreedRow, &loan)
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"regexp"
@@ -37,38 +36,10 @@ func (s *Store) AddClient(ctx context.Context, c Client) (Client, error) {
 	if c.ID == "" {
 		c.ID = ivr.ClientID(ivr.NewID("cli"))
 	}
-	if !e164.MatchString(c.Phone) {
-		return Client{}, errors.New("a client's number must be E.164, such as +491601234567")
+	if err := checkClient(c); err != nil {
+		return Client{}, err
 	}
-	if c.Alias == "" || !currency.MatchString(c.Currency) {
-		return Client{}, errors.New("a client needs an alias, and a currency such as EUR")
-	}
-	hash := s.vault.numberHash(string(ivr.Phone), c.Phone)
-	err := s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `
-			INSERT INTO clients (id, alias, phone_sealed, phone_hash, phone_mask)
-			VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING`,
-			c.ID, c.Alias, s.vault.seal(string(c.ID), c.Phone), hash, ivr.Mask(c.Phone)); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, `
-			INSERT INTO accounts (id, kind, client, currency, posted, held) VALUES
-				('outside/' || $2, 'outside', NULL, $2, NULL, NULL),
-				('platform/' || $2, 'platform', NULL, $2, NULL, NULL),
-				('client/' || $1, 'client', $1, $2, 0, 0)
-			ON CONFLICT DO NOTHING`, c.ID, c.Currency)
-		if err != nil {
-			return err
-		}
-		var same bool
-		err = tx.GetContext(ctx, &same, `
-			SELECT (alias, phone_hash, currency) = ($2, $3, $4)
-			FROM clients c JOIN accounts a ON a.client = c.id WHERE c.id = $1`, c.ID, c.Alias, hash, c.Currency)
-		if err == nil && !same {
-			err = ErrConflict
-		}
-		return err
-	})
+	err := s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.addClient(ctx, tx, c) })
 	if violated(err) == "clients_phone_key" {
 		err = ErrTaken
 	}
@@ -78,11 +49,48 @@ func (s *Store) AddClient(ctx context.Context, c Client) (Client, error) {
 	return s.Client(ctx, c.ID)
 }
 
+func checkClient(c Client) error {
+	if !e164.MatchString(c.Phone) {
+		return errors.New("a client's number must be E.164, such as +491601234567")
+	}
+	if c.Alias == "" || !currency.MatchString(c.Currency) {
+		return errors.New("a client needs an alias, and a currency such as EUR")
+	}
+	return nil
+}
+
+func (s *Store) addClient(ctx context.Context, tx *sqlx.Tx, c Client) error {
+	hash := s.vault.numberHash(string(ivr.Phone), c.Phone)
+	if _, err := tx.ExecContext(ctx, `
+		INSERT INTO clients (id, alias, phone_sealed, phone_hash, phone_mask)
+		VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING`,
+		c.ID, c.Alias, s.vault.seal(string(c.ID), c.Phone), hash, ivr.Mask(c.Phone)); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO accounts (id, kind, client, currency, posted, held) VALUES
+			('outside/' || $2, 'outside', NULL, $2, NULL, NULL),
+			('platform/' || $2, 'platform', NULL, $2, NULL, NULL),
+			('client/' || $1, 'client', $1, $2, 0, 0)
+		ON CONFLICT DO NOTHING`, c.ID, c.Currency)
+	if err != nil {
+		return err
+	}
+	var same bool
+	err = tx.GetContext(ctx, &same, `
+		SELECT (alias, phone_hash, currency) = ($2, $3, $4)
+		FROM clients c JOIN accounts a ON a.client = c.id WHERE c.id = $1`, c.ID, c.Alias, hash, c.Currency)
+	if err == nil && !same {
+		err = ErrConflict
+	}
+	return err
+}
+
 var currency = regexp.MustCompile(`^[A-Z]{3}$`)
 
 const selectClients = `
 	SELECT c.id, c.alias, c.phone_mask AS phone, c.made_at, a.currency, a.posted, a.held
-	FROM clients c JOIN accounts a ON a.client = c.id`
+	FROM clients c JOIN accounts a ON a.client = c.id AND c.deleted_at IS NULL`
 
 // Client returns [ErrNotFound] where there is none.
 func (s *Store) Client(ctx context.Context, id ivr.ClientID) (c Client, err error) {
@@ -128,7 +136,8 @@ func (r wishRow) wish() dialplan.Wish {
 	return dialplan.Wish{PerMinute: r.PerMinute, Predetermined: time.Duration(r.PredeterminedMS) * time.Millisecond}
 }
 
-const selectAdvisors = `SELECT id, name, per_minute, predetermined_ms FROM advisors`
+const selectAdvisors = `
+	SELECT id, name, per_minute, predetermined_ms FROM (SELECT * FROM advisors WHERE deleted_at IS NULL) a`
 
 // AddAdvisor adds an advisor. Where the ID is empty one is made; the same advisor
 // again is no error.
@@ -195,40 +204,19 @@ type Line struct {
 	Advisor     ivr.AdvisorID
 	Kind        ivr.LineKind
 	Address     string    `db:"address_mask"`
+	Generation  int       // one more whenever the line is changed
 	VerifiedAt  time.Time `db:"verified_at"` // zero: not verified, and not rung for clients
 	VerifiedHow string    `db:"verified_how"`
 }
 
-// AddLine adds an unverified line. Where the ID is empty one is made; the same line
-// again is no error.
+// AddLine adds an unverified line. Where the ID is empty one is made, and where it is
+// no telephone and the address is empty, its endpoint is named; the same line again is
+// no error.
 func (s *Store) AddLine(ctx context.Context, by string, l ivr.Line) (ivr.LineID, error) {
 	if l.ID == "" {
 		l.ID = ivr.LineID(ivr.NewID("line"))
 	}
-	if err := checkAddress(l.Kind, l.Address); err != nil {
-		return "", err
-	}
-	hash := s.vault.numberHash(string(l.Kind), l.Address)
-	err := s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		done, err := tx.ExecContext(ctx, `
-			INSERT INTO lines (id, advisor, kind, address_sealed, address_hash, address_mask)
-			VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING`,
-			l.ID, l.Advisor, l.Kind, s.vault.seal(string(l.ID), l.Address), hash, ivr.Mask(l.Address))
-		if err != nil {
-			return err
-		}
-		if n, err := done.RowsAffected(); err != nil || n == 1 {
-			return errors.Join(err, s.log(ctx, tx, Act{Who: by, What: "line added", Subject: string(l.ID),
-				Detail: map[string]string{"advisor": string(l.Advisor), "kind": string(l.Kind), "address": ivr.Mask(l.Address)}}))
-		}
-		var same bool
-		err = tx.GetContext(ctx, &same, `
-			SELECT (advisor, kind, address_hash) = ($2, $3, $4) FROM lines WHERE id = $1`, l.ID, l.Advisor, l.Kind, hash)
-		if err == nil && !same {
-			err = ErrConflict
-		}
-		return err
-	})
+	err := s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.addLine(ctx, tx, by, l) })
 	if violated(err) == "lines_advisor_fkey" {
 		err = fmt.Errorf("advisor %s: %w", l.Advisor, ErrNotFound)
 	}
@@ -236,6 +224,34 @@ func (s *Store) AddLine(ctx context.Context, by string, l ivr.Line) (ivr.LineID,
 		return "", fmt.Errorf("add line %s: %w", l.ID, err)
 	}
 	return l.ID, nil
+}
+
+func (s *Store) addLine(ctx context.Context, tx *sqlx.Tx, by string, l ivr.Line) error {
+	if l.Kind != ivr.Phone && l.Address == "" {
+		l.Address = EndpointName(l.ID, 1)
+	}
+	if err := checkAddress(l.Kind, l.Address); err != nil {
+		return err
+	}
+	hash := s.vault.numberHash(string(l.Kind), l.Address)
+	done, err := tx.ExecContext(ctx, `
+		INSERT INTO lines (id, advisor, kind, address_sealed, address_hash, address_mask)
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING`,
+		l.ID, l.Advisor, l.Kind, s.vault.seal(string(l.ID), l.Address), hash, ivr.Mask(l.Address))
+	if err != nil {
+		return err
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 1 {
+		return errors.Join(err, s.log(ctx, tx, Act{Who: by, What: "line added", Subject: string(l.ID),
+			Detail: map[string]string{"advisor": string(l.Advisor), "kind": string(l.Kind), "address": ivr.Mask(l.Address)}}))
+	}
+	var same bool
+	err = tx.GetContext(ctx, &same, `
+		SELECT (advisor, kind, address_hash) = ($2, $3, $4) FROM lines WHERE id = $1`, l.ID, l.Advisor, l.Kind, hash)
+	if err == nil && !same {
+		err = ErrConflict
+	}
+	return err
 }
 
 func checkAddress(kind ivr.LineKind, address string) error {
@@ -250,29 +266,34 @@ func checkAddress(kind ivr.LineKind, address string) error {
 	return nil
 }
 
-// ChangeLine leads a line to another address, or to another device at the same one.
-// Either way it is not verified any more.
-func (s *Store) ChangeLine(ctx context.Context, by string, id ivr.LineID, kind ivr.LineKind, address string) error {
-	if err := checkAddress(kind, address); err != nil {
-		return err
-	}
+// ChangeLine leads a line of an advisor, or of anyone where own is "", to another
+// telephone, or to another device: an endpoint with another name and password, while
+// the one before is taken from Asterisk. Either way it is not verified any more.
+func (s *Store) ChangeLine(ctx context.Context, by string, own ivr.AdvisorID, id ivr.LineID, kind ivr.LineKind, address string) error {
 	err := s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		var known string
-		err := tx.GetContext(ctx, &known, `
-			UPDATE lines SET kind = $2, address_sealed = $3, address_hash = $4, address_mask = $5,
-				verified_at = NULL, verified_how = NULL
-			WHERE id = $1 RETURNING id`,
-			id, kind, s.vault.seal(string(id), address), s.vault.numberHash(string(kind), address), ivr.Mask(address))
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNotFound
+		line, err := lockLine(ctx, tx, own, id)
+		if err == nil && line.Retired {
+			err = ErrNotFound
 		}
 		if err != nil {
 			return err
 		}
-		// A code that was made for the line as it was is over.
-		if _, err := tx.ExecContext(ctx, `
-			UPDATE challenges SET finished_at = now(), disposition = 'line changed'
-			WHERE line = $1 AND finished_at IS NULL AND verified_at IS NULL`, id); err != nil {
+		generation := line.Generation + 1
+		address := address // fn may run again
+		if kind != ivr.Phone {
+			address = EndpointName(id, generation)
+		}
+		if err := checkAddress(kind, address); err != nil {
+			return err
+		}
+		if err := changeOne(ctx, tx, `
+			UPDATE lines SET kind = $2, address_sealed = $3, address_hash = $4, address_mask = $5, generation = $6,
+				verified_at = NULL, verified_how = NULL
+			WHERE id = $1`,
+			id, kind, s.vault.seal(string(id), address), s.vault.numberHash(string(kind), address), ivr.Mask(address), generation); err != nil {
+			return err
+		}
+		if err := s.unverified(ctx, tx, line.Advisor, id, "line changed"); err != nil {
 			return err
 		}
 		return s.log(ctx, tx, Act{Who: by, What: "line changed, not verified any more", Subject: string(id),
@@ -281,23 +302,26 @@ func (s *Store) ChangeLine(ctx context.Context, by string, id ivr.LineID, kind i
 	if err != nil {
 		return fmt.Errorf("change line %s: %w", id, err)
 	}
+	s.Notify(ctx, TopicEvents)
+	s.Notify(ctx, TopicLines)
 	return nil
 }
 
 const selectLines = `
-	SELECT id, advisor, kind, address_mask, coalesce(verified_at, '0001-01-01Z') AS verified_at,
+	SELECT id, advisor, kind, address_mask, generation, coalesce(verified_at, '0001-01-01Z') AS verified_at,
 		coalesce(verified_how, '') AS verified_how
 	FROM lines`
 
 // Lines lists an advisor's lines, or everyone's where advisor is "", newest first.
+// Those that were retired are not among them.
 func (s *Store) Lines(ctx context.Context, advisor ivr.AdvisorID) (list []Line, err error) {
-	err = s.list(ctx, &list, selectLines+` WHERE $1 = '' OR advisor = $1 ORDER BY id DESC`, advisor)
+	err = s.list(ctx, &list, selectLines+` WHERE retired_at IS NULL AND ($1 = '' OR advisor = $1) ORDER BY id DESC`, advisor)
 	return list, err
 }
 
 // Line returns [ErrNotFound] where there is none.
 func (s *Store) Line(ctx context.Context, id ivr.LineID) (l Line, err error) {
-	if err := s.get(ctx, &l, selectLines+` WHERE id = $1`, id); err != nil {
+	if err := s.get(ctx, &l, selectLines+` WHERE id = $1 AND retired_at IS NULL`, id); err != nil {
 		return l, fmt.Errorf("line %s: %w", id, err)
 	}
 	return l, nil

@@ -117,5 +117,8 @@ func (s *Store) endPlacement(ctx context.Context, tx *sqlx.Tx, cdr ivr.CDR, talk
 // loanCalled tells who waits for a loan's call how it ended: the queue and the
 // appointments. talk is 0 where the two did not talk.
 func (s *Store) loanCalled(ctx context.Context, tx *sqlx.Tx, loan ivr.LoanID, d ivr.Disposition, talk time.Duration) error {
-	return nil
+	if err := s.waitCalled(ctx, tx, loan, d, talk); err != nil {
+		return err
+	}
+	return s.appointmentCalled(ctx, tx, loan, d, talk)
 }

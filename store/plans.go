@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -13,14 +12,18 @@ import (
 	"parley/ivr"
 )
 
+// ErrNoPlanBefore: no other version was ever active, so there is none to return to.
+var ErrNoPlanBefore = errors.New("no other version was active before")
+
 // PlanVersion is a saved plan without its text.
 type PlanVersion struct {
-	Version int64
-	Author  string
-	Note    string
-	SHA256  []byte    // of the text
-	SavedAt time.Time `db:"saved_at"`
-	Active  bool
+	Version  int64
+	Author   string
+	Note     string
+	SHA256   []byte    // of the text
+	SavedAt  time.Time `db:"saved_at"`
+	Active   bool
+	StartsAt time.Time `db:"starts_at"` // when it is to be active; zero: that is not planned
 }
 
 // plansLock is the advisory lock under which versions are counted and activated.
@@ -29,26 +32,41 @@ const plansLock = 0x706c616e // "plan"
 // SavePlan keeps a plan's text, which its caller has validated, as the next
 // version. The text of the newest version again gives that version.
 func (s *Store) SavePlan(ctx context.Context, text, author, note string) (version int64, err error) {
+	return s.RequestPlan(ctx, Request{}, text, author, note)
+}
+
+// RequestPlan is [Store.SavePlan] for whoever may ask twice.
+func (s *Store) RequestPlan(ctx context.Context, request Request, text, author, note string) (version int64, err error) {
 	sum := sha256.Sum256([]byte(text))
 	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, plansLock); err != nil {
-			return err
-		}
-		return tx.GetContext(ctx, &version, `
-			WITH newest AS (
-				SELECT version, text FROM plans ORDER BY version DESC LIMIT 1
-			), saved AS (
-				INSERT INTO plans (version, text, sha256, author, note)
-				SELECT coalesce((SELECT version FROM newest), 0) + 1, $1, $2, $3, $4
-				WHERE NOT EXISTS (SELECT FROM newest WHERE text = $1)
-				RETURNING version
-			)
-			SELECT coalesce((SELECT version FROM saved), (SELECT version FROM newest))`, text, sum[:], author, note)
+		return s.onceIfAsked(ctx, tx, request, &version, func() error {
+			if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, plansLock); err != nil {
+				return err
+			}
+			return tx.GetContext(ctx, &version, `
+				WITH newest AS (
+					SELECT version, text FROM plans ORDER BY version DESC LIMIT 1
+				), saved AS (
+					INSERT INTO plans (version, text, sha256, author, note)
+					SELECT coalesce((SELECT version FROM newest), 0) + 1, $1, $2, $3, $4
+					WHERE NOT EXISTS (SELECT FROM newest WHERE text = $1)
+					RETURNING version
+				)
+				SELECT coalesce((SELECT version FROM saved), (SELECT version FROM newest))`, text, sum[:], author, note)
+		})
 	})
 	if err != nil {
 		return 0, fmt.Errorf("save the plan: %w", err)
 	}
 	return version, nil
+}
+
+// onceIfAsked is once for a request; a command is nobody's, and just done.
+func (s *Store) onceIfAsked(ctx context.Context, tx *sqlx.Tx, r Request, answer any, do func() error) error {
+	if r == (Request{}) {
+		return do()
+	}
+	return s.once(ctx, tx, r, answer, do)
 }
 
 // Plan is the text of a version.
@@ -59,67 +77,40 @@ func (s *Store) Plan(ctx context.Context, version int64) (text string, err error
 	return text, nil
 }
 
-// Plans lists all versions, the newest first.
-func (s *Store) Plans(ctx context.Context) (list []PlanVersion, err error) {
-	err = s.list(ctx, &list, `
-		SELECT version, author, note, sha256, saved_at,
-			coalesce(version = (SELECT version FROM plan_activations ORDER BY id DESC LIMIT 1), false) AS active
-		FROM plans ORDER BY version DESC`)
+// selectActive is the version whose time has come last. The statement's time is later
+// than what committed while its transaction waited for a lock.
+const selectActive = `SELECT version FROM standing_activations WHERE holds_from <= statement_timestamp() ORDER BY holds_from DESC, id DESC LIMIT 1`
+
+const selectPlans = `
+	SELECT version, author, note, sha256, saved_at, coalesce(version = (` + selectActive + `), false) AS active,
+		coalesce((SELECT min(holds_from) FROM standing_activations s WHERE s.version = p.version AND holds_from > statement_timestamp()),
+			'0001-01-01Z') AS starts_at
+	FROM plans p`
+
+// Plans lists versions, the newest first, older than before unless that is 0.
+func (s *Store) Plans(ctx context.Context, before int64, limit int) (list []PlanVersion, err error) {
+	err = s.list(ctx, &list, selectPlans+` WHERE $1 = 0 OR version < $1 ORDER BY version DESC LIMIT $2`, before, limit)
 	return list, err
 }
 
-// ActivatePlan makes a version the one for calls that begin from now on. Rolling
-// back is activating an older one.
-func (s *Store) ActivatePlan(ctx context.Context, version int64, by string) error {
-	err := s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, plansLock); err != nil {
-			return err
-		}
-		var active int64
-		err := tx.GetContext(ctx, &active, `SELECT version FROM plan_activations ORDER BY id DESC LIMIT 1`)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) || active == version {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `
-			INSERT INTO plan_activations (version, by_whom) VALUES ($1, $2)`, version, by); err != nil {
-			return err
-		}
-		return s.log(ctx, tx, Act{Who: by, What: "plan activated", Subject: fmt.Sprint("plan ", version),
-			Detail: map[string]string{"before": fmt.Sprint(active)}})
-	})
-	if violated(err) == "plan_activations_version_fkey" {
-		err = ErrNotFound
+// PlanVersion returns [ErrNotFound] where there is none.
+func (s *Store) PlanVersion(ctx context.Context, version int64) (p PlanVersion, err error) {
+	if err := s.get(ctx, &p, selectPlans+` WHERE version = $1`, version); err != nil {
+		return p, fmt.Errorf("plan %d: %w", version, err)
 	}
-	if err != nil {
-		return fmt.Errorf("activate plan %d: %w", version, err)
-	}
-	s.Notify(ctx, TopicPlan)
-	return nil
+	return p, nil
 }
 
-// ActivePlan is the version in force and its text, or [ivr.ErrNoPlan].
+// ActivePlan is the version in force and its text, or [ivr.ErrNoPlan]. The database's
+// clock decides.
 func (s *Store) ActivePlan(ctx context.Context) (version int64, text string, err error) {
 	var row struct {
 		Version int64
 		Text    string
 	}
-	err = s.get(ctx, &row, `
-		SELECT p.version, p.text FROM plan_activations a JOIN plans p USING (version) ORDER BY a.id DESC LIMIT 1`)
+	err = s.get(ctx, &row, `SELECT version, text FROM plans WHERE version = (`+selectActive+`)`)
 	if errors.Is(err, ErrNotFound) {
 		err = ivr.ErrNoPlan
 	}
 	return row.Version, row.Text, err
-}
-
-// PlanActivation is one move of the pointer.
-type PlanActivation struct {
-	Version int64
-	By      string `db:"by_whom"`
-	At      time.Time
-}
-
-// PlanHistory lists all activations, the newest first.
-func (s *Store) PlanHistory(ctx context.Context) (list []PlanActivation, err error) {
-	err = s.list(ctx, &list, `SELECT version, by_whom, at FROM plan_activations ORDER BY id DESC`)
-	return list, err
 }

@@ -2,7 +2,10 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -12,13 +15,26 @@ import (
 // SetPresence puts an advisor on line, where clients may ask for a talk, or off line.
 // What is up or reserved goes on.
 func (s *Store) SetPresence(ctx context.Context, advisor ivr.AdvisorID, onLine bool) error {
-	var known string
-	err := s.get(ctx, &known, `
-		UPDATE advisors SET on_line_since = CASE WHEN $2 THEN coalesce(on_line_since, now()) END
-		WHERE id = $1 RETURNING id`, advisor, onLine)
+	err := s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		var was bool
+		err := tx.GetContext(ctx, &was, `
+			SELECT on_line_since IS NOT NULL FROM advisors WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE`, advisor)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrNotFound
+		}
+		if err != nil || was == onLine {
+			return err
+		}
+		if err := changeOne(ctx, tx, `UPDATE advisors SET on_line_since = CASE WHEN $2 THEN now() END WHERE id = $1`, advisor, onLine); err != nil {
+			return err
+		}
+		return s.emit(ctx, tx, Event{Type: "advisor.presence", Advisor: advisor, Data: map[string]any{"on_line": onLine}})
+	})
 	if err != nil {
 		return fmt.Errorf("presence of advisor %s: %w", advisor, err)
 	}
+	s.Notify(ctx, TopicEvents)
+	s.Notify(ctx, TopicQueue)
 	return nil
 }
 
@@ -67,38 +83,81 @@ type State string
 const (
 	Free State = "free"
 	Busy State = "busy" // in a call, or reserved for another client
-	Away State = "away" // off line, without a verified line, or not for this client
+	Away State = "away" // off line, out of hours, without a verified line, or not for this client
 )
 
-// AdvisorState is an advisor as a client sees them.
+// AdvisorState is an advisor as a client sees them, and whether they are on line.
 type AdvisorState struct {
 	Advisor
-	State State
+	Profile  Profile
+	State    State
+	NextAt   time.Time // outside of their hours: when they take calls next, where that is known
+	OnLine   bool
+	Stars    float64 // the mean of what clients gave; 0 where nobody has
+	Rated    int     // by how many calls
+	Picture  string  // its version; "" for none
+	Greeting string  // likewise
 }
 
 // AdvisorStates lists advisors as a client sees them, or as anyone does where client
 // is "": the newest first, older than before unless that is "".
 func (s *Store) AdvisorStates(ctx context.Context, client ivr.ClientID, before ivr.AdvisorID, limit int) ([]AdvisorState, error) {
-	var rows []struct {
-		advisorRow
-		State State
-	}
-	err := s.list(ctx, &rows, `
-		SELECT id, name, per_minute, predetermined_ms, CASE
-			WHEN on_line_since IS NULL
-				OR NOT EXISTS (SELECT FROM lines WHERE advisor = a.id AND verified_at IS NOT NULL)
-				OR EXISTS (SELECT FROM blocks WHERE advisor = a.id AND client = $1 AND blocked) THEN 'away'
-			WHEN EXISTS (SELECT FROM calls WHERE advisor = a.id AND ended_at IS NULL)
-				OR EXISTS (SELECT FROM loans WHERE advisor = a.id AND client <> $1
-					AND reserves AND until > clock_timestamp()) THEN 'busy'
-			ELSE 'free' END AS state
-		FROM advisors a WHERE $2 = '' OR id < $2 ORDER BY id DESC LIMIT $3`, client, before, limit)
+	var rows []advisorStateRow
+	err := s.list(ctx, &rows, selectAdvisorStates+` WHERE $2 = '' OR id < $2 ORDER BY id DESC LIMIT $3`, client, before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list advisors: %w", err)
 	}
 	states := make([]AdvisorState, len(rows))
 	for i, r := range rows {
-		states[i] = AdvisorState{r.advisor(), r.State}
+		states[i] = r.state()
 	}
 	return states, nil
+}
+
+// AdvisorState is one advisor as in [Store.AdvisorStates]. It returns [ErrNotFound].
+func (s *Store) AdvisorState(ctx context.Context, client ivr.ClientID, advisor ivr.AdvisorID) (AdvisorState, error) {
+	var r advisorStateRow
+	if err := s.get(ctx, &r, selectAdvisorStates+` WHERE id = $2`, client, advisor); err != nil {
+		return AdvisorState{}, fmt.Errorf("advisor %s: %w", advisor, err)
+	}
+	return r.state(), nil
+}
+
+const selectAdvisorStates = `
+	SELECT id, name, per_minute, predetermined_ms, profile, hours, now() AS now, on_line_since IS NOT NULL AS on_line, CASE
+		WHEN on_line_since IS NULL
+			OR NOT EXISTS (SELECT FROM lines WHERE advisor = a.id AND verified_at IS NOT NULL)
+			OR EXISTS (SELECT FROM blocks WHERE advisor = a.id AND client = $1 AND blocked) THEN 'away'
+		WHEN EXISTS (SELECT FROM calls WHERE advisor = a.id AND ended_at IS NULL)
+			OR EXISTS (SELECT FROM loans WHERE advisor = a.id AND client <> $1
+				AND reserves AND until > clock_timestamp())
+			OR EXISTS (SELECT FROM appointments WHERE advisor = a.id AND client <> $1
+				AND state IN ` + standing + ` AND starts_at <= clock_timestamp() AND until > clock_timestamp()) THEN 'busy'
+		ELSE 'free' END AS state,
+		coalesce((SELECT avg(stars) FROM ratings r JOIN calls c ON c.id = r.call WHERE c.advisor = a.id), 0)::float8 AS stars,
+		(SELECT count(*) FROM ratings r JOIN calls c ON c.id = r.call WHERE c.advisor = a.id) AS rated,
+		coalesce((SELECT left(sha256, 16) FROM advisor_files WHERE advisor = a.id AND kind = 'picture'), '') AS picture,
+		coalesce((SELECT left(sha256, 16) FROM advisor_files WHERE advisor = a.id AND kind = 'greeting'), '') AS greeting
+	FROM (SELECT * FROM advisors WHERE deleted_at IS NULL) a`
+
+type advisorStateRow struct {
+	advisorRow
+	Profile           Profile
+	Hours             Hours
+	Now               time.Time
+	OnLine            bool `db:"on_line"`
+	State             State
+	Stars             float64
+	Rated             int
+	Picture, Greeting string
+}
+
+// state is the row's, where it is within the advisor's hours.
+func (r advisorStateRow) state() AdvisorState {
+	s := AdvisorState{Advisor: r.advisor(), Profile: r.Profile, State: r.State, OnLine: r.OnLine,
+		Stars: r.Stars, Rated: r.Rated, Picture: r.Picture, Greeting: r.Greeting}
+	if next := r.Hours.Next(r.Now); !next.Equal(r.Now) {
+		s.State, s.NextAt = Away, next
+	}
+	return s
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"parley/ivr"
 	"parley/ivr/money"
@@ -19,6 +20,8 @@ type Receipt struct {
 	ClientAlias, AdvisorName string
 	Holds                    []Hold
 	Transfers                []Transfer
+	Stars                    int     // that the client gave, 1 to 5; 0: none
+	Plans                    []int64 // that it followed since it began
 }
 
 // Hold is money that was set aside for a call, and what became of it.
@@ -29,12 +32,22 @@ type Hold struct {
 	Resolved           bool
 }
 
+// Refunded is what was paid back of the charge.
+func (r Receipt) Refunded() (sum money.Amount) {
+	for _, t := range r.Transfers {
+		if t.Kind == string(Refund) {
+			sum += t.Amount
+		}
+	}
+	return sum
+}
+
 // Transfer took an amount from the debit account to the credit account.
 type Transfer struct {
 	ID            int64
 	At            time.Time
-	Kind          string // deposit, advisor share or platform share
-	Key           string // the payment's ID, or the call's
+	Kind          string // deposit, advisor share, platform share, refund, adjustment or payout
+	Key           string // the ID of the payment, the call or the adjustment
 	Debit, Credit string
 	Currency      string
 	Amount        money.Amount
@@ -56,13 +69,16 @@ func (s *Store) Receipt(ctx context.Context, id ivr.CallID) (r Receipt, err erro
 			return err
 		}
 		if err := tx.SelectContext(ctx, &r.Transfers, selectTransfers+`
-			WHERE key = $1 AND kind <> 'deposit' ORDER BY id`, id); err != nil {
+			WHERE key = ANY (array_append(ARRAY(SELECT id FROM adjustments WHERE call = $1), $1)) AND kind <> 'deposit'
+			ORDER BY id`, id); err != nil {
 			return err
 		}
 		return tx.QueryRowxContext(ctx, `
 			SELECT coalesce((SELECT alias FROM clients WHERE id = $1), ''),
-				coalesce((SELECT name FROM advisors WHERE id = $2), '')`, r.Client, r.Advisor).
-			Scan(&r.ClientAlias, &r.AdvisorName)
+				coalesce((SELECT name FROM advisors WHERE id = $2), ''),
+				coalesce((SELECT stars FROM ratings WHERE call = $3), 0),
+				ARRAY(SELECT plan FROM call_revisions WHERE call = $3 ORDER BY at)`, r.Client, r.Advisor, id).
+			Scan(&r.ClientAlias, &r.AdvisorName, &r.Stars, pq.Array(&r.Plans))
 	})
 	if err != nil {
 		return r, fmt.Errorf("receipt of call %s: %w", id, err)
@@ -105,6 +121,9 @@ func (r Receipt) String() string {
 		return b.String()
 	}
 	line("price", "%s (plan %d, rate %q)", r.price(), r.Plan, r.Terms.RateName)
+	for _, plan := range r.Plans {
+		line("limits", "of plan %d since it was activated in the call", plan)
+	}
 	line("talk", "%s", count(len(r.Segments), "segment"))
 	for i, seg := range r.Segments {
 		from := seg.JoinedAt.UTC()
@@ -112,6 +131,9 @@ func (r Receipt) String() string {
 	}
 	if !r.Open() {
 		line("charge", "%s", r.reckoning())
+	}
+	if refunded := r.Refunded(); refunded > 0 {
+		line("paid back", "%s, so it cost %s", amount(refunded), amount(r.Charge-refunded))
 	}
 	for _, h := range r.Holds {
 		if h.Resolved {
@@ -194,7 +216,7 @@ func nonempty(s, otherwise string) string {
 // the sum of its transfers; the outside's is minus all that came in.
 type Account struct {
 	ID           string
-	Kind         string // client, advisor, platform or outside
+	Kind         string // client, advisor, platform, outside or adjustments
 	Currency     string
 	Posted, Held money.Amount
 }

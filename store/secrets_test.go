@@ -33,7 +33,7 @@ func TestNothingSecretIsWritten(t *testing.T) {
 	_, err = w.LoanByPIN(ctx, loan.DID, pin)
 	w.must(err)
 	_, _ = w.LoanByANI(ctx, loan.DID, newPhone)
-	w.must(w.ChangeLine(ctx, "test", line, ivr.Phone, newPhone))
+	w.must(w.ChangeLine(ctx, "test", "", line, ivr.Phone, newPhone))
 	w.must(w.Deposit(ctx, "test", "pay_1", client.ID, 100_00))
 	o := opening(client.ID, advisor, w.plan())
 	o.ANI = ivr.Mask(clientPhone)

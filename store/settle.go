@@ -28,10 +28,17 @@ func (s *Store) Close(ctx context.Context, cdr ivr.CDR) error {
 		cdr.Shares.Advisor+cdr.Shares.Platform != cdr.Charge {
 		return fmt.Errorf("close call %s: the shares %+v are not the charge %v", cdr.Call, cdr.Shares, cdr.Charge)
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.closeCall(ctx, tx, cdr) })
+	err := s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := s.owns(ctx, tx); err != nil {
+			return err
+		}
+		return s.closeCall(ctx, tx, cdr)
+	})
 	if err != nil {
 		return fmt.Errorf("close call %s: %w", cdr.Call, err)
 	}
+	s.Notify(ctx, TopicEvents)
+	s.Notify(ctx, TopicQueue)
 	return nil
 }
 
@@ -102,6 +109,14 @@ func (s *Store) closeCall(ctx context.Context, tx *sqlx.Tx, cdr ivr.CDR) error {
 	}
 	if talk > 0 {
 		if err := endTalkedLoan(ctx, tx, cdr.Call); err != nil {
+			return err
+		}
+	}
+	if len(holds) > 0 {
+		if err := s.emit(ctx, tx, Event{Type: "call.ended", Client: cdr.Client, Advisor: cdr.Advisor, Data: map[string]any{
+			"call": cdr.Call, "outcome": cdr.Disposition, "ended_by": cdr.EndedBy, "talk_seconds": talk.Seconds(),
+			"charge": charge, "share": shares.Advisor, "currency": terms.Currency,
+		}}); err != nil {
 			return err
 		}
 	}

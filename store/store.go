@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -47,13 +48,15 @@ type Store struct {
 	config   Config
 	patience time.Duration
 
-	notices sync.WaitGroup // that are being sent
+	notices sync.WaitGroup         // that are being sent
+	tenure  atomic.Pointer[tenure] // once this copy has owned Asterisk
 }
 
 var (
 	_ ivr.Ledger        = (*Store)(nil)
 	_ ivr.Directory     = (*Store)(nil)
 	_ ivr.Verifications = (*Store)(nil)
+	_ ivr.Desk          = (*Store)(nil)
 )
 
 // Open connects to a database that [Migrate] has brought to this program's

@@ -121,7 +121,7 @@ func TestPlanPointer(t *testing.T) {
 	if want := []int64{1, 2, 1}; !reflect.DeepEqual(moves, want) {
 		t.Errorf("the pointer moved to %v, want %v", moves, want)
 	}
-	list, err := w.Plans(ctx)
+	list, err := w.Plans(ctx, 0, 10)
 	w.must(err)
 	if len(list) != 3 || list[0].Version != 3 || list[0].Active || !list[2].Active || list[2].Author != "Eva" {
 		t.Errorf("listed %+v", list)

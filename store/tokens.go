@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"parley/ivr"
 )
@@ -60,43 +62,14 @@ func (t Token) Who() string {
 // CreateToken makes a token of t's role, client, advisor and holder, and returns its
 // secret, which is kept nowhere.
 func (s *Store) CreateToken(ctx context.Context, by string, t Token, lasts time.Duration) (_ Token, secret string, err error) {
-	switch {
-	case !slices.Contains([]Role{RoleSite, RoleClient, RoleAdvisor, RoleAdmin}, t.Role):
-		return t, "", fmt.Errorf("a token's role is %s, %s, %s or %s, not %q", RoleSite, RoleClient, RoleAdvisor, RoleAdmin, t.Role)
-	case (t.Role == RoleClient) != (t.Client != ""):
-		return t, "", errors.New("a client's token names the client, no other does")
-	case (t.Role == RoleAdvisor) != (t.Advisor != ""):
-		return t, "", errors.New("an advisor's token names the advisor, no other does")
-	case t.Role == RoleAdmin && t.Holder == "":
-		return t, "", errors.New("an administrator's token says who holds it")
-	case lasts <= 0:
-		return t, "", errors.New("a token must expire after some time")
+	if err := checkToken(t, lasts); err != nil {
+		return t, "", err
 	}
 	bits := make([]byte, 32)
 	rand.Read(bits)
 	secret = "parley_" + base64.RawURLEncoding.EncodeToString(bits)
 	t.ID = TokenID(ivr.NewID("tok"))
-	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		done, err := tx.ExecContext(ctx, `
-			INSERT INTO tokens (id, hash, role, client, advisor, holder, until)
-			VALUES ($1, $2, $3, nullif($4, ''), nullif($5, ''), $6, now() + $7 * interval '1 ms') ON CONFLICT (id) DO NOTHING`,
-			t.ID, tokenHash(secret), t.Role, t.Client, t.Advisor, t.Holder, lasts.Milliseconds())
-		if err != nil {
-			return err
-		}
-		if n, err := done.RowsAffected(); err != nil || n == 0 { // done before: the reply was lost
-			return err
-		}
-		return s.log(ctx, tx, Act{Who: by, What: "token made", Subject: string(t.ID),
-			Detail: map[string]string{"role": string(t.Role), "client": string(t.Client), "advisor": string(t.Advisor),
-				"holder": t.Holder, "lasts": lasts.String()}})
-	})
-	switch violated(err) {
-	case "tokens_client_fkey":
-		err = fmt.Errorf("client %s: %w", t.Client, ErrNotFound)
-	case "tokens_advisor_fkey":
-		err = fmt.Errorf("advisor %s: %w", t.Advisor, ErrNotFound)
-	}
+	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.insertToken(ctx, tx, by, t, secret, lasts) })
 	if err == nil {
 		err = s.get(ctx, &t, selectTokens+` WHERE id = $1`, t.ID)
 	}
@@ -104,6 +77,52 @@ func (s *Store) CreateToken(ctx context.Context, by string, t Token, lasts time.
 		return Token{}, "", fmt.Errorf("make a token: %w", err)
 	}
 	return t, secret, nil
+}
+
+func checkToken(t Token, lasts time.Duration) error {
+	switch {
+	case !slices.Contains([]Role{RoleSite, RoleClient, RoleAdvisor, RoleAdmin}, t.Role):
+		return fmt.Errorf("a token's role is %s, %s, %s or %s, not %q", RoleSite, RoleClient, RoleAdvisor, RoleAdmin, t.Role)
+	case (t.Role == RoleClient) != (t.Client != ""):
+		return errors.New("a client's token names the client, no other does")
+	case (t.Role == RoleAdvisor) != (t.Advisor != ""):
+		return errors.New("an advisor's token names the advisor, no other does")
+	case t.Role == RoleAdmin && t.Holder == "":
+		return errors.New("an administrator's token says who holds it")
+	case lasts <= 0:
+		return errors.New("a token must expire after some time")
+	}
+	return nil
+}
+
+// insertToken makes a token of a client or an advisor who has not been deleted, and is
+// not while it does.
+func (s *Store) insertToken(ctx context.Context, tx *sqlx.Tx, by string, t Token, secret string, lasts time.Duration) error {
+	for table, id := range map[string]string{"clients": string(t.Client), "advisors": string(t.Advisor)} {
+		if id == "" {
+			continue
+		}
+		err := tx.GetContext(ctx, new(bool), `SELECT true FROM `+table+` WHERE id = $1 AND deleted_at IS NULL FOR SHARE`, id)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = fmt.Errorf("%s: %w", id, ErrNotFound)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	done, err := tx.ExecContext(ctx, `
+		INSERT INTO tokens (id, hash, role, client, advisor, holder, until)
+		VALUES ($1, $2, $3, nullif($4, ''), nullif($5, ''), $6, now() + $7 * interval '1 ms') ON CONFLICT (id) DO NOTHING`,
+		t.ID, tokenHash(secret), t.Role, t.Client, t.Advisor, t.Holder, lasts.Milliseconds())
+	if err != nil {
+		return err
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 { // done before: the reply was lost
+		return err
+	}
+	return s.log(ctx, tx, Act{Who: by, What: "token made", Subject: string(t.ID),
+		Detail: map[string]string{"role": string(t.Role), "client": string(t.Client), "advisor": string(t.Advisor),
+			"holder": t.Holder, "lasts": lasts.String()}})
 }
 
 func tokenHash(secret string) []byte {
@@ -146,8 +165,21 @@ func (s *Store) RevokeToken(ctx context.Context, by string, id TokenID) error {
 	return nil
 }
 
-// Tokens lists tokens, the newest first.
-func (s *Store) Tokens(ctx context.Context, limit int) (list []Token, err error) {
-	err = s.list(ctx, &list, selectTokens+` ORDER BY id DESC LIMIT $1`, limit)
+// Tokens lists tokens, the newest first: only those older than before, unless it is "".
+func (s *Store) Tokens(ctx context.Context, before TokenID, limit int) (list []Token, err error) {
+	err = s.list(ctx, &list, selectTokens+` WHERE $1 = '' OR id < $1 ORDER BY id DESC LIMIT $2`, before, limit)
 	return list, err
+}
+
+// LiveTokens is which of these tokens have neither expired nor been revoked.
+func (s *Store) LiveTokens(ctx context.Context, ids []TokenID) (live []TokenID, err error) {
+	err = s.retry(ctx, func(ctx context.Context) error {
+		live = nil
+		return s.db.SelectContext(ctx, &live, `
+			SELECT id FROM tokens WHERE id = ANY ($1) AND until > now() AND revoked_at IS NULL`, pq.Array(ids))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look whether tokens are good: %w", err)
+	}
+	return live, nil
 }

@@ -8,10 +8,10 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/big"
 	"regexp"
 
 	"parley/ivr"
@@ -23,7 +23,8 @@ type vault struct {
 	seals   cipher.AEAD
 	numbers []byte // to find a number without reading it
 	codes   []byte // PINs and verification codes
-	pins    []byte // from which PINs are made
+	pins    []byte // from which PINs and codes are made
+	tokens  []byte // from which tokens are made
 	chain   []byte // the audit log
 	proof   []byte // that two vaults have the same key; says nothing of it
 }
@@ -47,7 +48,7 @@ func newVault(key []byte) (*vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &vault{seals, derive("numbers"), derive("codes"), derive("PINs"), derive("audit log"), derive("proof")}, nil
+	return &vault{seals, derive("numbers"), derive("codes"), derive("PINs"), derive("tokens"), derive("audit log"), derive("proof")}, nil
 }
 
 // seal encrypts text for one row; no other row opens it.
@@ -79,8 +80,19 @@ func (v *vault) codeHash(row, code string) []byte { return mac(v.codes, row, cod
 // pin makes a loan's PIN: derived, not drawn, so that its client can be shown it again
 // though it is kept nowhere. A million divides 2^64 so nearly that no PIN is likelier
 // than another.
-func (v *vault) pin(loan ivr.LoanID) string {
-	return fmt.Sprintf("%06d", binary.BigEndian.Uint64(mac(v.pins, string(loan)))%1_000_000)
+func (v *vault) pin(loan ivr.LoanID) string { return v.sixDigits(string(loan)) }
+
+// challengeCode makes a challenge's code in the same way.
+func (v *vault) challengeCode(challenge string) string { return v.sixDigits(challenge) }
+
+// token makes the secret of a token that another token asked for, in the same way. It
+// takes both the key and the hash of the other one, which only the database has.
+func (v *vault) token(id TokenID, askerHash []byte) string {
+	return "parley_" + base64.RawURLEncoding.EncodeToString(mac(v.tokens, string(id), string(askerHash)))
+}
+
+func (v *vault) sixDigits(of string) string {
+	return fmt.Sprintf("%06d", binary.BigEndian.Uint64(mac(v.pins, of))%1_000_000)
 }
 
 func mac(key []byte, parts ...string) []byte {
@@ -89,15 +101,6 @@ func mac(key []byte, parts ...string) []byte {
 		fmt.Fprintf(h, "%d:%s", len(p), p)
 	}
 	return h.Sum(nil)
-}
-
-// sixDigits makes a code, each of the million as likely.
-func sixDigits() string {
-	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
-	if err != nil {
-		panic(err) // rand.Reader never fails, by its documentation
-	}
-	return fmt.Sprintf("%06d", n)
 }
 
 // checkKey compares the key with the one of the database's first opening.

@@ -20,39 +20,42 @@ const (
 )
 
 // CreateChallenge asks for a verification call to a line, and returns the code to
-// show to its advisor, which is kept nowhere. It returns [ivr.ErrTooManyTries].
+// show to its advisor, which is kept nowhere. It returns a [*VerifyLater].
 func (s *Store) CreateChallenge(ctx context.Context, line ivr.LineID) (challenge, code string, err error) {
-	challenge, code = ivr.NewID("chal"), sixDigits()
-	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		var known string
-		err := tx.GetContext(ctx, &known, `SELECT id FROM lines WHERE id = $1 FOR NO KEY UPDATE`, line)
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNotFound
-		}
-		if err != nil {
-			return err
-		}
-		var calls int
-		if err := tx.GetContext(ctx, &calls, `
-			SELECT count(*) FROM challenges WHERE line = $1 AND made_at > now() - interval '1 hour' AND id <> $2`,
-			line, challenge); err != nil {
-			return err
-		}
-		if calls >= challengeCalls {
-			return fmt.Errorf("%d calls in an hour: %w", calls, ivr.ErrTooManyTries)
-		}
-		_, err = tx.ExecContext(ctx, `
-			INSERT INTO challenges (id, line, advisor, address_hash, code_hash, until)
-			SELECT $2, id, advisor, address_hash, $3, now() + $4 * interval '1 ms' FROM lines WHERE id = $1
-			ON CONFLICT (id) DO NOTHING`,
-			line, challenge, s.vault.codeHash(challenge, code), challengeLasts.Milliseconds())
-		return err
-	})
+	challenge = ivr.NewID("chal")
+	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.createChallenge(ctx, tx, challenge, line) })
 	if err != nil {
 		return "", "", fmt.Errorf("verify line %s: %w", line, err)
 	}
 	s.Notify(ctx, TopicChallenges)
-	return challenge, code, nil
+	return challenge, s.vault.challengeCode(challenge), nil
+}
+
+func (s *Store) createChallenge(ctx context.Context, tx *sqlx.Tx, challenge string, line ivr.LineID) error {
+	locked, err := lockLine(ctx, tx, "", line)
+	if err == nil && locked.Retired {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	var later VerifyLater
+	err = tx.GetContext(ctx, &later.At, `
+		SELECT made_at + interval '1 hour' FROM challenges
+		WHERE line = $1 AND made_at > now() - interval '1 hour' AND id <> $2
+		ORDER BY made_at DESC OFFSET $3 - 1 LIMIT 1`, line, challenge, challengeCalls)
+	if err == nil {
+		return &later
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO challenges (id, line, advisor, address_hash, code_hash, until)
+		SELECT $2, id, advisor, address_hash, $3, now() + $4 * interval '1 ms' FROM lines WHERE id = $1
+		ON CONFLICT (id) DO NOTHING`,
+		line, challenge, s.vault.codeHash(challenge, s.vault.challengeCode(challenge)), challengeLasts.Milliseconds())
+	return err
 }
 
 // ClaimChallenge gives the oldest challenge that waits for its call to exactly one
@@ -65,6 +68,9 @@ func (s *Store) ClaimChallenge(ctx context.Context) (c ivr.Challenge, found bool
 		Verified                bool
 	}
 	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := s.owns(ctx, tx); err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, `
 			UPDATE challenges SET claimed_at = now(), claimed_by = $1
 			WHERE NOT EXISTS (SELECT FROM challenges WHERE claimed_by = $1) AND id = (
@@ -105,6 +111,7 @@ func (s *Store) Check(ctx context.Context, challenge, digits string, call ivr.Ca
 	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.verify(ctx, tx, challenge, how) })
 	if err == nil {
 		s.Notify(ctx, TopicChallenge(challenge))
+		s.Notify(ctx, TopicEvents)
 	}
 	return err
 }
@@ -187,6 +194,9 @@ func (s *Store) verify(ctx context.Context, tx *sqlx.Tx, challenge, how string) 
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
 		return errors.Join(err, ivr.ErrChallengeOver)
 	}
+	if err := s.emit(ctx, tx, Event{Type: "line.verified", Advisor: ivr.AdvisorID(used.Advisor), Data: map[string]any{"line": used.Line}}); err != nil {
+		return err
+	}
 	return s.log(ctx, tx, Act{Who: how, What: "line verified", Subject: used.Line,
 		Detail: map[string]string{"challenge": challenge}})
 }
@@ -258,16 +268,14 @@ type ChallengeResult struct {
 
 // ChallengeResult returns [ErrNotFound] where there is none.
 func (s *Store) ChallengeResult(ctx context.Context, challenge string) (r ChallengeResult, err error) {
-	err = s.get(ctx, &r, `
-		SELECT line, coalesce(disposition, '') AS disposition, CASE
-			WHEN verified_at IS NOT NULL THEN 'verified'
-			WHEN finished_at IS NOT NULL THEN 'failed'
-			WHEN until <= now() THEN 'expired'
-			WHEN claimed_at IS NOT NULL THEN 'calling'
-			ELSE 'requested' END AS state
-		FROM challenges WHERE id = $1`, challenge)
-	if err != nil {
-		return r, fmt.Errorf("challenge %s: %w", challenge, err)
-	}
-	return r, nil
+	return s.ChallengeOf(ctx, "", challenge)
 }
+
+const selectChallenges = `
+	SELECT line, coalesce(disposition, '') AS disposition, CASE
+		WHEN verified_at IS NOT NULL THEN 'verified'
+		WHEN finished_at IS NOT NULL THEN 'failed'
+		WHEN until <= now() THEN 'expired'
+		WHEN claimed_at IS NOT NULL THEN 'calling'
+		ELSE 'requested' END AS state
+	FROM challenges`

@@ -101,10 +101,10 @@ func TestCodeIsBoundToItsTimeCallAndLine(t *testing.T) {
 		}, ChallengeExpired},
 		{"call", func(d desk, id string) error { return d.FinishChallenge(d.t.Context(), id, "no answer") }, ChallengeFailed},
 		{"number", func(d desk, id string) error {
-			return d.ChangeLine(d.t.Context(), "test", d.line, ivr.Phone, "+493087654321")
+			return d.ChangeLine(d.t.Context(), "test", "", d.line, ivr.Phone, "+493087654321")
 		}, ChallengeFailed},
 		{"device", func(d desk, id string) error {
-			return d.ChangeLine(d.t.Context(), "test", d.line, ivr.Phone, "+493012345678")
+			return d.ChangeLine(d.t.Context(), "test", "", d.line, ivr.Phone, "+493012345678")
 		}, ChallengeFailed},
 		{"number, behind our back", func(d desk, id string) error {
 			_, err := d.superuser().Exec(`UPDATE lines SET address_hash = 'x'`)

@@ -11,15 +11,19 @@ import (
 // README.md shows the same arrows. What only tests and the demo use is below the
 // line.
 var architecture = map[string]string{
-	"ivr/money":   "",
-	"dialplan":    "ivr/money",
-	"ivr":         "dialplan ivr/money",
-	"ivr/prompts": "ivr",
-	"ivr/ari":     "dialplan ivr",
-	"store":       "dialplan ivr ivr/money",
-	"host":        "dialplan ivr ivr/money store",
-	"host/client": "",
-	"cmd/parley":  "dialplan host ivr ivr/ari ivr/money ivr/prompts store",
+	"ivr/money":    "",
+	"dialplan":     "ivr/money",
+	"ivr":          "dialplan ivr/money",
+	"ivr/prompts":  "ivr",
+	"ivr/ari":      "dialplan ivr",
+	"store":        "dialplan ivr ivr/money",
+	"web":          "",
+	"host/audio":   "",
+	"host/payment": "ivr/money",
+	"host/picture": "",
+	"host":         "dialplan host/audio host/payment host/picture ivr ivr/money store web",
+	"host/client":  "",
+	"cmd/parley":   "dialplan host host/payment ivr ivr/ari ivr/money ivr/prompts store",
 
 	"ivr/ivrtest":     "dialplan ivr ivr/money",
 	"asterisk-config": "",
@@ -27,6 +31,7 @@ var architecture = map[string]string{
 	"lab":             "asterisk-config",
 	"lab/phone":       "",
 	"lab/stage":       "dialplan host/client ivr ivr/prompts lab lab/phone",
+	"lab/browser":     "",
 	"cmd/demo":        "host/client lab/stage lab/phone",
 }
 

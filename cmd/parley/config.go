@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -37,6 +38,13 @@ var settings = []setting{
 	{key: "prompts.cache", what: "where rendered prompts are kept for other directories; empty keeps none"},
 	{key: "http.addr", def: "127.0.0.1:8080", what: "host:port of the HTTP API, behind a proxy that speaks TLS; " + httpOff + " serves none"},
 	{key: "http.top_up_url", what: "where clients add money: a URL with {client}, {missing} and {currency} in it"},
+	{key: "http.origins", what: "https://host of pages, comma separated, where a proxy gives the program another Host than browsers see"},
+	{key: "payment.provider", def: paymentsOff, what: "who takes money from clients' saved means of payment: " + paymentsOff + ", " + paymentsStripe + ", or " + paymentsTest + ", where nobody pays"},
+	{key: "payment.stripe_key", what: "the secret key of Stripe's API", secret: true},
+	{key: "payment.stripe_webhook_secret", what: "of the webhook that Stripe sends to /v1/payments/webhooks/stripe; without it none is believed", secret: true},
+	{key: "payment.stripe_url", def: "https://api.stripe.com", what: "Stripe's API"},
+	{key: "http.trusted_proxies", def: "127.0.0.1/32 ::1/128", what: "networks of the proxies before the HTTP API, whose X-Forwarded-For is believed"},
+	{key: "webhooks.allow_private", def: "no", what: "yes lets webhooks lead to any address, also without TLS: for tests alone"},
 	{key: "log.level", def: "info", what: "debug, info, warn or error"},
 }
 
@@ -51,6 +59,12 @@ type config struct {
 	mediaAddress                       string
 	promptsDir, promptsPath, promptsIn string
 	httpAddr, topUpURL                 string
+	origins                            []string
+	paymentProvider                    string
+	stripeURL, stripeKey               string
+	stripeWebhookSecret                string
+	trustedProxies                     []netip.Prefix
+	allowPrivate                       bool
 	logLevel                           slog.Level
 }
 
@@ -88,6 +102,9 @@ func (a *app) config() (config, error) {
 		app: get("asterisk.app"), trunk: get("asterisk.trunk"), mediaAddress: get("asterisk.media_address"),
 		promptsDir: get("prompts.dir"), promptsPath: get("prompts.asterisk_dir"), promptsIn: get("prompts.cache"),
 		httpAddr: get("http.addr"), topUpURL: get("http.top_up_url"),
+		paymentProvider: get("payment.provider"), stripeURL: get("payment.stripe_url"),
+		stripeKey: get("payment.stripe_key"), stripeWebhookSecret: get("payment.stripe_webhook_secret"),
+		origins: strings.FieldsFunc(get("http.origins"), func(r rune) bool { return r == ',' || r == ' ' }),
 	}
 	if c.promptsPath == "" {
 		c.promptsPath = c.promptsDir
@@ -102,10 +119,38 @@ func (a *app) config() (config, error) {
 	if err := c.logLevel.UnmarshalText([]byte(get("log.level"))); err != nil {
 		bad("log.level must be debug, info, warn or error")
 	}
+	switch c.paymentProvider {
+	case paymentsOff, paymentsTest:
+	case paymentsStripe:
+		if c.stripeKey == "" {
+			bad("payment.stripe_key is not set: set PARLEY_PAYMENT_STRIPE_KEY or payment.stripe_key_file, or payment.provider to %s", paymentsOff)
+		}
+	default:
+		bad("payment.provider must be %s, %s or %s", paymentsOff, paymentsStripe, paymentsTest)
+	}
+	for _, text := range strings.FieldsFunc(get("http.trusted_proxies"), func(r rune) bool { return r == ',' || r == ' ' }) {
+		proxy, err := netip.ParsePrefix(text)
+		if err != nil {
+			bad("http.trusted_proxies must be networks such as 10.0.0.0/8 or 192.0.2.1/32")
+		}
+		c.trustedProxies = append(c.trustedProxies, proxy)
+	}
+	switch get("webhooks.allow_private") {
+	case "yes":
+		c.allowPrivate = true
+	case "no":
+	default:
+		bad("webhooks.allow_private must be yes or no")
+	}
 	if c.postgresDSN == "" {
 		bad("postgres.dsn is not set: set PARLEY_POSTGRES_DSN or postgres.dsn_file")
 	}
 	return c, errors.Join(faults...)
+}
+
+// phonesURL is Asterisk's websocket for SIP, on the server that ARI is on.
+func (c config) phonesURL() string {
+	return "ws" + strings.TrimPrefix(strings.TrimSuffix(c.asteriskURL, "/ari"), "http") + "/ws"
 }
 
 func (a *app) readConfigFile(v *viper.Viper) error {

@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base32"
 	"log/slog"
-	"strings"
 	"time"
 
 	"parley/ivr"
@@ -14,40 +10,36 @@ import (
 	"parley/store"
 )
 
-const (
-	topicLines = "lines" // a line was added: make its endpoint
+// endpointsEvery is how often changed lines are looked for where no notice tells of
+// them.
+const endpointsEvery = 10 * time.Second
 
-	// endpointsEvery is how often new lines are looked for where no notice tells of
-	// them.
-	endpointsEvery = 10 * time.Second
-)
-
-// pushEndpoints makes an endpoint in Asterisk for every line that is a SIP phone:
-// at the start, when one is added, and all again on every new connection, since an
-// Asterisk that was killed may have lost the last ones. What it should have is
-// derived from the database alone.
-func pushEndpoints(ctx context.Context, asterisk *ari.Switch, s *store.Store, key []byte, log *slog.Logger) {
-	notices := s.Listen(ctx, topicLines)
-	pushed, epoch := map[ivr.LineID]bool{}, asterisk.Epoch()
+// pushEndpoints makes an endpoint in Asterisk for every line that is a phone of ours,
+// and takes those away that lines had before they were changed or retired: at the
+// start, when one is changed, and all again on every new connection, since an Asterisk
+// that was killed may have lost the last ones. What it should have is derived from the
+// database alone.
+func pushEndpoints(ctx context.Context, asterisk *ari.Switch, s *store.Store, log *slog.Logger) {
+	notices := s.Listen(ctx, store.TopicLines)
+	done, epoch := map[ivr.LineID]store.Endpoints{}, asterisk.Epoch()
 	for {
 		if now := asterisk.Epoch(); now != epoch {
-			clear(pushed)
+			clear(done)
 			epoch = now
 		}
-		lines, err := s.Lines(ctx, "")
+		lines, err := s.Endpoints(ctx)
 		if err != nil && ctx.Err() == nil {
-			log.Warn("new SIP phones cannot register yet", "err", err)
+			log.Warn("changed SIP phones cannot register yet", "err", err)
 		}
 		for _, l := range lines {
-			if l.Kind == ivr.Phone || pushed[l.ID] {
+			if done[l.Line] == l {
 				continue
 			}
-			user := string(l.ID)
-			if err := asterisk.PushEndpoint(ctx, user, ari.Digest(user, sipPassword(key, user)), l.Kind); err != nil {
-				log.Warn("a SIP phone cannot register yet", "line", l.ID, "err", err)
+			if err := pushLine(ctx, asterisk, s, l); err != nil {
+				log.Warn("a SIP phone cannot register yet, or still can", "line", l.Line, "err", err)
 				continue
 			}
-			pushed[l.ID] = true
+			done[l.Line] = l
 		}
 		select {
 		case <-ctx.Done():
@@ -58,6 +50,26 @@ func pushEndpoints(ctx context.Context, asterisk *ari.Switch, s *store.Store, ke
 	}
 }
 
+// pushLine gives Asterisk the endpoint that a line has, if any, and takes those that it
+// had. That comes first: a device that was replaced may be in the wrong hands.
+func pushLine(ctx context.Context, asterisk *ari.Switch, s *store.Store, l store.Endpoints) error {
+	had := l.Generation - 1
+	gone := l.Retired || l.Kind == ivr.Phone
+	if gone {
+		had = l.Generation
+	}
+	for generation := 1; generation <= had; generation++ {
+		if err := asterisk.RemoveEndpoint(ctx, store.EndpointName(l.Line, generation)); err != nil {
+			return err
+		}
+	}
+	if gone {
+		return nil
+	}
+	user := store.EndpointName(l.Line, l.Generation)
+	return asterisk.PushEndpoint(ctx, user, ari.Digest(user, s.EndpointPassword(user)), l.Kind)
+}
+
 // endpoint is what SIP phones' endpoints need beside what package ari knows.
 func (c config) endpoint() map[ivr.LineKind]map[string]string {
 	if c.mediaAddress == "" {
@@ -65,11 +77,4 @@ func (c config) endpoint() map[ivr.LineKind]map[string]string {
 	}
 	own := map[string]string{"media_address": c.mediaAddress, "bind_rtp_to_media_address": "yes"}
 	return map[ivr.LineKind]map[string]string{ivr.SIP: own, ivr.App: own}
-}
-
-// sipPassword is derived from the key, so that it need not be kept: 120 bits.
-func sipPassword(key []byte, user string) string {
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte("SIP password of " + user))
-	return strings.ToLower(base32.StdEncoding.EncodeToString(mac.Sum(nil)[:15]))
 }

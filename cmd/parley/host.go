@@ -26,17 +26,20 @@ const (
 
 // readiness is what /readyz asks.
 type readiness struct {
-	asterisk  atomic.Pointer[ari.Switch] // once it is open
-	recovered atomic.Bool                // earlier processes' calls are taken over
+	owner     atomic.Bool                 // Asterisk is this copy's
+	asterisk  atomic.Pointer[ari.Switch]  // once it is open
+	service   atomic.Pointer[ivr.Service] // once it answers calls
+	recovered atomic.Bool                 // earlier processes' calls are taken over
 	stopping  context.Context
 }
 
 func (r *readiness) check(context.Context) error {
-	asterisk := r.asterisk.Load()
 	switch {
 	case r.stopping.Err() != nil:
 		return errors.New("stopping")
-	case asterisk == nil || !asterisk.Connected():
+	case !r.owner.Load():
+		return errors.New("standing by: another copy serves")
+	case !r.connected():
 		return errors.New("Asterisk is not connected")
 	case !r.recovered.Load():
 		return errors.New("calls of an earlier process are being taken over")
@@ -44,9 +47,22 @@ func (r *readiness) check(context.Context) error {
 	return nil
 }
 
+func (r *readiness) connected() bool {
+	asterisk := r.asterisk.Load()
+	return asterisk != nil && asterisk.Connected()
+}
+
+// standBy is called when Asterisk is another copy's.
+func (r *readiness) standBy() {
+	r.owner.Store(false)
+	r.asterisk.Store(nil)
+	r.service.Store(nil)
+	r.recovered.Store(false)
+}
+
 // startHost serves HTTP until ctx ends or stop is called, which waits for requests that
 // are under way.
-func startHost(ctx context.Context, c config, s *store.Store, plans *planner, ready *readiness, log *slog.Logger) (stop func(), err error) {
+func startHost(ctx context.Context, c config, s *store.Store, plans *planner, cashier *host.Cashier, ready *readiness, log *slog.Logger) (stop func(), err error) {
 	if c.httpAddr == httpOff {
 		return func() {}, nil
 	}
@@ -55,7 +71,10 @@ func startHost(ctx context.Context, c config, s *store.Store, plans *planner, re
 		return nil, fmt.Errorf("http.addr: %w", err)
 	}
 	server := host.New(host.Config{
-		Store: s, Plan: plans.active, Ready: ready.check, TopUp: c.topUpURL, Log: log,
+		Store: s, Plan: plans.active, Ready: ready.check, TopUp: c.topUpURL, Cashier: cashier, Log: log,
+		Explain: explainer(s), Running: running{ready}, Asterisk: ready.connected,
+		Phones: c.phonesURL(), Origins: c.origins,
+		TrustedProxies: c.trustedProxies, AllowPrivate: c.allowPrivate,
 	}).Server()
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -106,7 +125,7 @@ func (a *app) tokenCommand() *cobra.Command {
 	}, &cobra.Command{
 		Use: "list", Short: "List the newest tokens", Args: cobra.NoArgs,
 		RunE: a.withStore(func(ctx context.Context, s *store.Store, _ config, _ []string) (answer, error) {
-			tokens, err := s.Tokens(ctx, listMost)
+			tokens, err := s.Tokens(ctx, "", listMost)
 			var text strings.Builder
 			for _, t := range tokens {
 				state := "until " + t.Until.Format(time.DateTime)

@@ -52,7 +52,7 @@ from the environment, which goes before it: postgres.dsn is PARLEY_POSTGRES_DSN.
 	root.AddCommand(
 		a.serveCommand(), a.migrateCommand(), a.settingsCommand(),
 		a.planCommand(), a.clientCommand(), a.advisorCommand(), a.lineCommand(),
-		a.loanCommand(), a.verifyCommand(), a.callsCommand(), a.ledgerCommand(),
+		a.loanCommand(), a.verifyCommand(), a.callsCommand(), a.adjustCommand(), a.ledgerCommand(),
 		a.tokenCommand(), a.blockCommand(),
 	)
 	return root

@@ -22,6 +22,9 @@ func (a *app) clientCommand() *cobra.Command {
 	add := &cobra.Command{
 		Use: "add", Short: "Add a client with an empty account", Args: cobra.NoArgs,
 		RunE: a.withStore(func(ctx context.Context, s *store.Store, _ config, _ []string) (answer, error) {
+			if err := callable(s, c.Phone); err != nil {
+				return answer{}, err
+			}
 			added, err := s.AddClient(ctx, c)
 			return say(added, "%s  %s  %s", added.ID, added.Phone, added.Alias), err
 		}),
@@ -107,13 +110,15 @@ func (a *app) lineCommand() *cobra.Command {
 	var sip bool
 	add := &cobra.Command{
 		Use: "add ADVISOR (--phone NUMBER | --sip)", Short: "Add a line, not verified yet", Args: cobra.ExactArgs(1),
-		RunE: a.withStore(func(ctx context.Context, s *store.Store, c config, args []string) (answer, error) {
+		RunE: a.withStore(func(ctx context.Context, s *store.Store, _ config, args []string) (answer, error) {
 			l := ivr.Line{ID: ivr.LineID(ivr.NewID("line")), Advisor: ivr.AdvisorID(args[0]), Kind: ivr.Phone, Address: phone}
 			if sip == (phone != "") {
 				return answer{}, errors.New("say either --phone NUMBER or --sip")
 			}
 			if sip {
-				l.Kind, l.Address = ivr.SIP, string(l.ID)
+				l.Kind = ivr.SIP
+			} else if err := callable(s, phone); err != nil {
+				return answer{}, err
 			}
 			if _, err := s.AddLine(ctx, operator(), l); err != nil {
 				return answer{}, err
@@ -121,10 +126,11 @@ func (a *app) lineCommand() *cobra.Command {
 			if !sip {
 				return say(map[string]any{"id": l.ID}, "%s  not verified; `parley verify %s` calls it", l.ID, l.ID), nil
 			}
-			s.Notify(ctx, topicLines)
-			password := sipPassword(c.key, l.Address)
-			return say(map[string]any{"id": l.ID, "user": l.Address, "password": password},
-				"%s  not verified; `parley verify %s` calls it\nSIP user: %s\npassword: %s", l.ID, l.ID, l.Address, password), nil
+			s.Notify(ctx, store.TopicLines)
+			user := store.EndpointName(l.ID, 1)
+			password := s.EndpointPassword(user)
+			return say(map[string]any{"id": l.ID, "user": user, "password": password},
+				"%s  not verified; `parley verify %s` calls it\nSIP user: %s\npassword: %s", l.ID, l.ID, user, password), nil
 		}),
 	}
 	add.Flags().StringVar(&phone, "phone", "", "a telephone number, E.164, reached through the trunk")
@@ -134,7 +140,10 @@ func (a *app) lineCommand() *cobra.Command {
 		Use: "change LINE --phone NUMBER", Short: "Lead a line to another number; it must be verified again", Args: cobra.ExactArgs(1),
 		RunE: a.withStore(func(ctx context.Context, s *store.Store, _ config, args []string) (answer, error) {
 			id := ivr.LineID(args[0])
-			if err := s.ChangeLine(ctx, operator(), id, ivr.Phone, number); err != nil {
+			if err := callable(s, number); err != nil {
+				return answer{}, err
+			}
+			if err := s.ChangeLine(ctx, operator(), "", id, ivr.Phone, number); err != nil {
 				return answer{}, err
 			}
 			return say(map[string]any{"id": id}, "%s  not verified any more; `parley verify %s` calls it", id, id), nil
@@ -142,7 +151,7 @@ func (a *app) lineCommand() *cobra.Command {
 	}
 	change.Flags().StringVar(&number, "phone", "", "a telephone number, E.164, reached through the trunk")
 	require(change, "phone")
-	line.AddCommand(add, change, &cobra.Command{
+	line.AddCommand(add, change, a.retireLineCommand(), &cobra.Command{
 		Use: "list [ADVISOR]", Short: "List lines and whether they are verified", Args: cobra.MaximumNArgs(1),
 		RunE: a.withStore(func(ctx context.Context, s *store.Store, _ config, args []string) (answer, error) {
 			lines, err := s.Lines(ctx, ivr.AdvisorID(strings.Join(args, "")))

@@ -45,7 +45,7 @@ version they began with. Rolling back activates the version before.`,
 	}
 	save.Flags().StringVar(&note, "note", "", "why, for the history")
 	plan.AddCommand(save, a.planExample(), a.planCheck(), a.planDiff(), a.planShow(), a.planList(),
-		a.planActivate(), a.planRollback(), a.planExplain())
+		a.planActivate(), a.planCancel(), a.planRollback(), a.planExplain())
 	return plan
 }
 
@@ -128,17 +128,20 @@ func (a *app) planList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the versions, newest first", Args: cobra.NoArgs,
 		RunE: a.withStore(func(ctx context.Context, s *store.Store, _ config, _ []string) (answer, error) {
-			saved, err := s.Plans(ctx)
+			saved, err := s.Plans(ctx, 0, listMost)
 			if err != nil {
 				return answer{}, err
 			}
 			var text strings.Builder
 			for _, p := range saved {
-				mark := "       "
+				mark, starts := "       ", ""
 				if p.Active {
 					mark = "active "
 				}
-				fmt.Fprintf(&text, "%s%4d  %s  %-12s %s\n", mark, p.Version, p.SavedAt.Format(time.DateTime), p.Author, p.Note)
+				if !p.StartsAt.IsZero() {
+					starts = "  (from " + p.StartsAt.Format(time.RFC3339) + ")"
+				}
+				fmt.Fprintf(&text, "%s%4d  %s  %-12s %s%s\n", mark, p.Version, p.SavedAt.Format(time.DateTime), p.Author, p.Note, starts)
 			}
 			return say(saved, "%s", strings.TrimRight(text.String(), "\n")), nil
 		}),
@@ -146,8 +149,9 @@ func (a *app) planList() *cobra.Command {
 }
 
 func (a *app) planActivate() *cobra.Command {
-	return &cobra.Command{
-		Use: "activate VERSION", Short: "Make a version hold for the next call", Args: cobra.ExactArgs(1),
+	var at string
+	activate := &cobra.Command{
+		Use: "activate VERSION", Short: "Make a version hold for the next call, or from a time on", Args: cobra.ExactArgs(1),
 		RunE: a.withStore(func(ctx context.Context, s *store.Store, _ config, args []string) (answer, error) {
 			version, err := versionOrActive(ctx, s, args)
 			if err != nil {
@@ -156,26 +160,34 @@ func (a *app) planActivate() *cobra.Command {
 			if _, err := (&planner{store: s}).version(ctx, version); err != nil {
 				return answer{}, err
 			}
-			if err := s.ActivatePlan(ctx, version, operator()); err != nil {
-				return answer{}, err
+			if at == "" {
+				err := s.ActivatePlan(ctx, version, operator())
+				return say(map[string]int64{"active": version}, "version %d holds for the next call", version), err
 			}
-			return say(map[string]int64{"active": version}, "version %d holds for the next call", version), nil
+			from, err := time.Parse(time.RFC3339, at)
+			if err != nil {
+				return answer{}, fmt.Errorf("%q is not a time such as 2026-11-23T06:00:00+01:00", at)
+			}
+			planned, err := s.RequestActivation(ctx, store.Request{}, version, operator(), from)
+			return say(planned, "version %d holds from %s on; `parley plan cancel %d` takes that back",
+				version, planned.HoldsFrom.UTC().Format(time.RFC3339), version), err
 		}),
 	}
+	activate.Flags().StringVar(&at, "at", "", "from when, such as 2026-11-23T06:00:00+01:00; from now on unless said")
+	return activate
 }
 
 func (a *app) planRollback() *cobra.Command {
 	return &cobra.Command{
 		Use: "rollback", Short: "Activate the version that was active before", Args: cobra.NoArgs,
 		RunE: a.withStore(func(ctx context.Context, s *store.Store, _ config, _ []string) (answer, error) {
-			history, err := s.PlanHistory(ctx)
+			version, err := s.PlanBefore(ctx)
+			if errors.Is(err, store.ErrNoPlanBefore) {
+				return answer{}, errors.New("no version was active before; `parley plan list` shows what can be activated")
+			}
 			if err != nil {
 				return answer{}, err
 			}
-			if len(history) < 2 {
-				return answer{}, errors.New("no version was active before; `parley plan list` shows what can be activated")
-			}
-			version := history[1].Version
 			if err := s.ActivatePlan(ctx, version, operator()); err != nil {
 				return answer{}, err
 			}
@@ -202,13 +214,17 @@ func (a *app) planExplain() *cobra.Command {
 			if err != nil {
 				return answer{}, err
 			}
-			service := &ivr.Service{Ledger: s, Directory: s, Log: slog.New(slog.DiscardHandler)}
-			e, err := service.Explain(ctx, plan, args[1], args[0])
+			e, err := explainer(s)(ctx, plan, args[1], args[0])
 			return say(e, "%s", strings.Join(e.Steps, "\n")), err
 		}),
 	}
 	explain.Flags().StringVar(&version, "plan", "", "another version than the active one")
 	return explain
+}
+
+// explainer is who explains what would happen on a call: a service that answers none.
+func explainer(s *store.Store) func(ctx context.Context, plan dialplan.Plan, did, ani string) (ivr.Explanation, error) {
+	return (&ivr.Service{Ledger: s, Directory: s, Log: slog.New(slog.DiscardHandler)}).Explain
 }
 
 // planText is the text of a saved version, or of a file.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"parley/dialplan"
+	"parley/host"
 	"parley/ivr"
 	"parley/ivr/ari"
 	"parley/ivr/prompts"
@@ -19,29 +20,46 @@ import (
 )
 
 func (a *app) serveCommand() *cobra.Command {
-	return &cobra.Command{
+	var takeOver bool
+	serve := &cobra.Command{
 		Use: "serve", Short: "Answer calls and requests until told to stop", Args: cobra.NoArgs,
 		Long: `Answer calls, and requests over HTTP (http.addr), until told to stop.
 
+Several copies may run: one answers the calls, the others stand by (and say so at
+/readyz). When it dies or freezes, another takes over within ten seconds; when it is
+stopped, at once. With --take-over it is asked to hand over, and then stands by itself:
+start the new version so, and stop the old one when you are content.
+
 SIGTERM and Ctrl-C end calls that do not talk yet, with an apology. Talks go on:
-the next "parley serve" meters them again. Until then Asterisk itself ends them
-when their money does.`,
+the copy that takes over, or the next "parley serve", meters them again. Until then
+Asterisk itself ends them when their money does.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.config()
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), c)
+			return serve(cmd.Context(), c, takeOver)
 		},
 	}
+	serve.Flags().BoolVar(&takeOver, "take-over", false, "ask the copy that answers the calls to hand over")
+	return serve
 }
 
-// drainMost is how long calls that do not talk yet may take to end.
-const drainMost = 20 * time.Second
+const (
+	// asteriskName is what ownership is of. It is one for a database, by whatever address
+	// a copy reaches its Asterisk: all open calls of a ledger are taken to be there.
+	asteriskName = "asterisk"
 
-// serve is the whole program: it opens the outside, takes over what an earlier
-// process left, then answers calls until ctx ends.
-func serve(ctx context.Context, c config) error {
+	// apologyLasts is for how long calls that do not talk yet may hold up the hand-over:
+	// their callers have heard the first sentence of why. drainMost is how long the calls
+	// may take to end where no other copy ends them sooner.
+	apologyLasts = 4 * time.Second
+	drainMost    = 20 * time.Second
+)
+
+// serve is the whole program: it opens the outside, waits until Asterisk is its own, and
+// answers calls; for as often as Asterisk becomes its own, until ctx ends.
+func serve(ctx context.Context, c config, takeOver bool) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.logLevel}))
@@ -53,7 +71,14 @@ func serve(ctx context.Context, c config) error {
 	defer s.Disconnect()
 	ready := &readiness{stopping: ctx}
 	plans := &planner{store: s}
-	stopHost, err := startHost(ctx, c, s, plans, ready, log)
+	cashier := c.cashier(s, log)
+	var background sync.WaitGroup
+	background.Go(func() { cashier.Serve(ctx) })
+	background.Go(func() { s.AnnouncePlans(ctx) })
+	background.Go(func() { host.DeliverWebhooks(ctx, s, c.allowPrivate, log) })
+	background.Go(func() { auditNightly(ctx, s, log) })
+	defer func() { stop(); background.Wait() }()
+	stopHost, err := startHost(ctx, c, s, plans, cashier, ready, log)
 	if err != nil {
 		return err
 	}
@@ -62,42 +87,101 @@ func serve(ctx context.Context, c config) error {
 	if err != nil {
 		return fmt.Errorf("prompts: %w", err)
 	}
+	catalogue.Greetings = s.GreetingNamed
+	ownership, err := s.Ownership(asteriskName, log)
+	if err != nil {
+		return err
+	}
+	defer ownership.Disconnect()
+	o := &owner{config: c, store: s, plans: plans, cashier: cashier, prompts: catalogue, ownership: ownership, ready: ready, log: log}
+	for {
+		why := ownership.Await(ctx, takeOver)
+		if why == nil {
+			why = o.serve(ctx)
+		}
+		takeOver = false
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(why, store.ErrNotOwner), errors.Is(why, store.ErrWanted):
+			continue
+		}
+		return why
+	}
+}
+
+// owner is the program while Asterisk is its own.
+type owner struct {
+	config
+	store     *store.Store
+	plans     *planner
+	cashier   *host.Cashier
+	prompts   ari.Prompts
+	ownership *store.Ownership
+	ready     *readiness
+	log       *slog.Logger
+}
+
+// serve takes over what earlier owners left, then answers calls until ctx ends or the
+// ownership does. It returns why.
+func (o *owner) serve(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	owned := time.Now()
+	c, s, log, ready := o.config, o.store, o.log, o.ready
+	ready.owner.Store(true)
+	defer ready.standBy()
+	kept := make(chan error, 1)
+	go func() { kept <- o.keep(ctx, stop) }()
+
 	asterisk, err := ari.Open(ctx, ari.Config{
 		URL: c.asteriskURL, User: c.asteriskUser, Password: c.asteriskPassword,
-		App: c.app, Trunk: c.trunk, RTPTimeout: c.rtpTimeout, Endpoint: c.endpoint(), Prompts: catalogue, Log: log,
+		App: c.app, Trunk: c.trunk, RTPTimeout: c.rtpTimeout, Endpoint: c.endpoint(), Prompts: o.prompts, Log: log,
 	})
 	if err != nil {
-		return fmt.Errorf("asterisk: %w", err)
+		stop(err)
+		<-kept
+		return o.release(fmt.Errorf("asterisk: %w", err), time.Now())
 	}
 	defer asterisk.Close()
 	ready.asterisk.Store(asterisk)
 
 	service := &ivr.Service{
-		Switch: asterisk, Ledger: s, Directory: s, Verifications: s,
-		Plan: plans.active, Stopping: ctx, Log: log,
+		Switch: asterisk, Ledger: s, Directory: s, Verifications: s, Desk: s, Payments: o.cashier,
+		Plan: o.plans.active, Stopping: ctx, Log: log,
 	}
 	if err := service.RecoverUntilDone(ctx); err != nil {
-		return err
+		stop(err)
+		<-kept
+		return o.release(err, time.Now())
 	}
 	if err := s.AbandonChallenges(ctx); err != nil {
 		log.Warn("verification calls of an earlier process end when they expire", "err", err)
 	}
+	ready.service.Store(service)
 	ready.recovered.Store(true)
 	var background sync.WaitGroup
 	background.Go(func() { service.ProveTalks(ctx) })
 	background.Go(func() { placeVerifications(ctx, service, s, log) })
-	background.Go(func() { pushEndpoints(ctx, asterisk, s, c.key, log) })
+	background.Go(func() { placeCalls(ctx, service, s, log) })
+	background.Go(func() { giveTurns(ctx, s, o.plans, log) })
+	background.Go(func() { keepAppointments(ctx, s, o.plans, log) })
+	background.Go(func() { followPlans(ctx, service, o.plans, s, log) })
+	background.Go(func() { pushEndpoints(ctx, asterisk, s, log) })
 
-	log.Info("serving", "asterisk", c.asteriskURL)
+	log.Info("serving", "asterisk", c.asteriskURL, "epoch", o.ownership.Epoch, "gap", o.ownership.Idle+time.Since(owned))
 	why := asterisk.Serve(ctx, func(call ari.Incoming) { service.Serve(call.Leg, call.DID, call.ANI) })
 
+	idle := time.Now()
 	log.Info("stopping", "live", service.Live(), "why", why)
-	stop() // also where another process has taken over
-	background.Wait()
-	service.Drain(drainMost)
-	if errors.Is(why, context.Canceled) {
-		return nil
+	stop(why)
+	if lost := <-kept; errors.Is(lost, store.ErrNotOwner) {
+		why = lost
 	}
+	drain(service, asterisk, apologyLasts)
+	why = o.release(why, idle)
+	drain(service, asterisk, drainMost)
+	asterisk.Close()
+	background.Wait()
 	return why
 }
 

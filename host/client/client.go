@@ -28,22 +28,29 @@ type Problem struct {
 	Remedy              string
 	Missing, Available  int64 // minor units
 	Currency            string
-	TopUp               string `json:"top_up"`
-	AdvisorState        string `json:"advisor_state"`
-	RetryAfter          int64  `json:"retry_after"` // seconds
+	TopUp               string     `json:"top_up"`
+	NextAt              *time.Time `json:"next_at"`
+	AdvisorState        string     `json:"advisor_state"`
+	RetryAfter          int64      `json:"retry_after"` // seconds
 	Choices             []Choice
 	Talk                string
 	Errors              []struct{ Where, What string }
+	Faults              []PlanFault
 }
 
 // Choice is what a client can do who cannot talk now.
 type Choice struct {
 	Kind  string
 	After int64 // seconds
+	Place int   // in line
 }
 
 func (p *Problem) Error() string {
-	return fmt.Sprintf("%s (%d %s): %s %s", p.Title, p.Status, p.Code, p.Detail, p.Remedy)
+	text := fmt.Sprintf("%s (%d %s): %s %s", p.Title, p.Status, p.Code, p.Detail, p.Remedy)
+	for _, fault := range p.Errors {
+		text += fmt.Sprintf(" %s: %s.", fault.Where, fault.What)
+	}
+	return text
 }
 
 // Price is what talk costs, in minor units.
@@ -85,6 +92,11 @@ type Advisor struct {
 	Price   Price
 	Least   int64
 	Seconds int64 `json:"least_seconds"`
+
+	Words             string
+	Languages, Topics []string
+	Picture           string     // its path
+	NextAt            *time.Time `json:"next_at"`
 }
 
 // Account is a client's.
@@ -117,6 +129,8 @@ type Receipt struct {
 	Seconds      float64
 	Price        *Price
 	Charge, Held int64
+	Refunded     int64
+	Stars        int
 }
 
 // RequestTalk asks for a talk. The same key again gives the same answer.
@@ -152,12 +166,18 @@ func (c Client) Deposit(ctx context.Context, key string, d Deposit) (a Account, 
 	return a, c.do(ctx, http.MethodPost, "/v1/deposits", key, d, &a)
 }
 
+// file is a body that is no JSON.
+type file []byte
+
 // answerMost bounds what is read of an answer.
 const answerMost = 4 << 20
 
 func (c Client) do(ctx context.Context, method, path, key string, body, answer any) error {
 	var content io.Reader
-	if body != nil {
+	contentType := "application/json"
+	if data, raw := body.(file); raw {
+		content, contentType = bytes.NewReader(data), "application/octet-stream"
+	} else if body != nil {
 		text, err := json.Marshal(body)
 		if err != nil {
 			return err
@@ -169,7 +189,7 @@ func (c Client) do(ctx context.Context, method, path, key string, body, answer a
 		return err
 	}
 	if body != nil {
-		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Content-Type", contentType)
 	}
 	if c.Token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.Token)
@@ -198,6 +218,10 @@ func (c Client) do(ctx context.Context, method, path, key string, body, answer a
 		return p
 	}
 	if answer == nil {
+		return nil
+	}
+	if data, raw := answer.(*file); raw {
+		*data = text
 		return nil
 	}
 	if err := json.Unmarshal(text, answer); err != nil {

@@ -38,6 +38,11 @@ var kinds = map[ivr.LineKind]map[string]string{
 	},
 }
 
+// contacts are how many registrations of an endpoint hold at once; the newest takes the
+// place of the oldest. Asterisk rings the first that it finds: an app that comes back over
+// another network must not leave one that nobody answers.
+var contacts = map[ivr.LineKind]string{ivr.SIP: "3", ivr.App: "1"}
+
 // everyKind is what they have in common: they are called by us, and can do nothing
 // else. Their sound passes through Asterisk, or the meter would mean nothing.
 var everyKind = map[string]string{
@@ -79,7 +84,7 @@ func (s *Switch) PushEndpoint(ctx context.Context, id, digest string, kind ivr.L
 			"auth_type": "digest", "username": id, "realm": Realm, "password_digest": "MD5:" + digest,
 		}},
 		{"aor", map[string]string{
-			"max_contacts": "3", "remove_existing": "yes", "remove_unavailable": "yes",
+			"max_contacts": contacts[kind], "remove_existing": "yes", "remove_unavailable": "yes",
 			"qualify_frequency": "30", "support_path": "yes",
 		}},
 		{"endpoint", attributes},

@@ -158,24 +158,3 @@ func TestAsteriskKilledInTalk(t *testing.T) {
 	}
 	s.audit()
 }
-
-// Two copies of the program on one Asterisk: the newer owns it and meters the talks
-// that the older began; the older touches nothing more and ends.
-func TestASecondCopyTakesOver(t *testing.T) {
-	stage, anna, ctx := newStage(t)
-	s := newSceneOn(t, ctx, stage, anna, 150) // fifteen seconds
-	client, advisor := s.talk()
-	began := s.began(client)
-	second := stage.Lab.Program("second", stage.bin, []string{"serve"}, append(stage.Env, "PARLEY_HTTP_ADDR=off"), func(context.Context) error { return nil })
-	s.must(second.Start(ctx))
-	select {
-	case <-stage.Program.Done():
-	case <-time.After(patience):
-		s.Fatal("the older copy lives on")
-	}
-	s.cutOff(client, advisor, began, 15*time.Second)
-	if call := s.recorded("money spent"); call.Charge != 150 {
-		s.Errorf("charged %d for %v", call.Charge, call.Talk())
-	}
-	s.audit()
-}

@@ -79,6 +79,18 @@ func TestPlanIsEditedWhileACallIsUp(t *testing.T) {
 	if said := s.says("30m", "plan", "explain", s.client.Number, s.loan.DID); strings.Contains(said, " 7s") {
 		s.Errorf("the limit outlives its plan:\n%s", said)
 	}
+
+	// A plan that says so holds for the talk that is up, after a warning.
+	client, advisor = s.talk()
+	s.says("version 3", "plan", "save", s.file(strings.Replace(Plan, "live_calls: keep", "live_calls: follow", 1)+limit))
+	s.says("version 3", "plan", "activate", "3")
+	s.warned(client)
+	s.ends(advisor)
+	s.hears(client, "time-limit")
+	if call := s.recorded("time limit"); call.Talk() < 7*time.Second || call.Talk() > 20*time.Second {
+		s.Errorf("the talk lasted %v", call.Talk())
+	}
+	s.says("limits  of plan 3", "calls", "show", s.lastID())
 	s.audit()
 }
 

@@ -116,6 +116,7 @@ func (s *Stage) settings(ctx context.Context, o Options) error {
 		"PARLEY_PROMPTS_CACHE=" + filepath.Join(cache, "parley", "prompts"),
 		"PARLEY_HTTP_ADDR=" + s.Lab.ProgramAddr(),
 		"PARLEY_HTTP_TOP_UP_URL=https://site.example/add?client={client}&amount={missing}",
+		"PARLEY_PAYMENT_PROVIDER=test",
 		"PARLEY_LOG_LEVEL=debug",
 	}
 	if o.RTPTimeout > 0 {

@@ -1,0 +1,60 @@
+package browser
+
+import (
+	"testing"
+	"time"
+)
+
+func TestTheAppIsVerifiedByItsOwnKeypad(t *testing.T) {
+	s := newScene(t, "Anna", Telephone)
+	s.must(s.app.See(s.ctx, "You are off line"))
+	s.looksGood("app-new")
+	s.must(s.app.Click(s.ctx, "button", "Use this app as my phone"))
+	s.must(s.app.SeeRole(s.ctx, "button", "Answer"))
+	s.looksGood("app-verification-rings")
+	s.must(s.app.Click(s.ctx, "button", "Answer"))
+	s.must(s.app.SeeRole(s.ctx, "group", "Keypad"))
+	s.looksGood("app-verification-keypad")
+	code, err := s.app.Read(s.ctx, ".code")
+	s.must(err)
+	for _, digit := range code {
+		s.must(s.app.Press(s.ctx, string(digit))) // the keyboard's keys are the keypad's
+	}
+	s.must(s.app.Click(s.ctx, "button", "hash key"))
+	s.must(s.app.SeeRole(s.ctx, "heading", "Verified"))
+	s.looksGood("app-verified")
+	var lines []struct {
+		Kind       string
+		VerifiedAt time.Time `json:"verifiedAt"`
+	}
+	s.must(shared.ParleyJSON(s.ctx, &lines, "line", "list", s.advisor.ID))
+	if len(lines) != 1 || lines[0].Kind != "app" || lines[0].VerifiedAt.IsZero() {
+		t.Errorf("the lines are %+v", lines)
+	}
+	s.must(s.app.Click(s.ctx, "button", "Go on line"))
+	s.must(s.app.See(s.ctx, "You are on line"))
+	s.looksGood("app-on-line")
+}
+
+func TestAClientsCallInTheApp(t *testing.T) {
+	s := onLine(t, "Berta", Telephone)
+	call := s.rings("+4915110000001")
+	s.looksGood("app-rings")
+	s.must(s.app.Click(s.ctx, "button", "Answer"))
+	s.must(s.app.SeeRole(s.ctx, "button", "Accept"))
+	s.must(s.app.Click(s.ctx, "button", "Accept"))
+	s.hearEachOther(call)
+	s.must(s.app.SeeRole(s.ctx, "timer", ""))
+	s.looksGood("app-talks")
+	s.must(s.app.Click(s.ctx, "button", "Keypad"))
+	s.looksGood("app-talks-keypad")
+	s.must(s.app.Click(s.ctx, "button", "Hang up"))
+	s.ends(call)
+	s.must(s.app.See(s.ctx, "You earned"))
+	s.looksGood("app-over")
+	if recorded := s.recorded("completed"); recorded.EndedBy != "advisor" || recorded.Charge == 0 {
+		t.Errorf("recorded as %+v", recorded)
+	}
+	s.must(s.app.Click(s.ctx, "button", "Done"))
+	s.must(s.app.See(s.ctx, "You are on line"))
+}

@@ -1,0 +1,116 @@
+package stage
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"parley/host/client"
+	"parley/lab/phone"
+)
+
+// warned waits until the client hears that the talk ends soon, and can press a key.
+func (s *scene) warned(call *phone.Call) {
+	s.Helper()
+	prompt, err := s.stage.Prompt("talk-ends-in")
+	s.must(err)
+	_, err = call.HearStart(s.ctx, prompt, time.Second)
+	s.must(err)
+}
+
+// At the warning the client presses 1: the package is bought, and the talk goes on
+// beyond the money that it began with. The advisor hears the key, and no question.
+func TestTopUpByKey(t *testing.T) {
+	p := newTapper(t, 150)
+	p.must(p.site.SavePaymentMethod(p.ctx, p.client.ID, client.PaymentMethod{Customer: "cus_1", Method: "test_ok", Label: "Visa 4242"}))
+	_, err := p.tap("tap-no-1")
+	p.must(err)
+	onPhone, advisor := p.talk()
+	p.warned(onPhone)
+	p.must(onPhone.Keys(p.ctx, "1"))
+	p.hears(onPhone, "top-up-done")
+	ends := p.began(onPhone).Add(15 * time.Second) // by the money it began with
+	time.Sleep(time.Until(ends.Add(2 * time.Second)))
+	p.must(onPhone.HearsTone(p.ctx, advisorTone, patience))
+	p.must(onPhone.Hangup(p.ctx))
+	p.ends(advisor)
+	p.neverHeard(advisor, "top-up-done")
+	call := p.recorded("completed")
+	if call.Charge <= 150 || call.Charge > 250 || call.Held != 250 {
+		p.Errorf("charged %d of %d held", call.Charge, call.Held)
+	}
+	p.balance(250 - call.Charge)
+	p.audit()
+}
+
+// A payment that is declined changes nothing: the talk ends when its money does.
+func TestTopUpDeclined(t *testing.T) {
+	p := newTapper(t, 150)
+	p.must(p.site.SavePaymentMethod(p.ctx, p.client.ID, client.PaymentMethod{Customer: "cus_1", Method: "test_declined", Label: "Visa 0002"}))
+	_, err := p.tap("tap-no-1")
+	p.must(err)
+	onPhone, advisor := p.talk()
+	p.warned(onPhone)
+	p.must(onPhone.Keys(p.ctx, "1"))
+	p.cutOff(onPhone, advisor, p.began(onPhone), 15*time.Second)
+	p.hears(onPhone, "money-spent")
+	if call := p.recorded("money spent"); call.Charge != 150 {
+		p.Errorf("charged %d", call.Charge)
+	}
+	p.balance(0)
+	_, err = p.session.TopUp(p.ctx, "top-up-no-1", p.client.ID, 1000)
+	var declined *client.Problem
+	if !errors.As(err, &declined) || declined.Code != "payment_declined" {
+		p.Errorf("on the page: %v", err)
+	}
+}
+
+// After a talk of some length that the advisor ended, the client rates it by a key.
+func TestATalkIsRatedByKey(t *testing.T) {
+	p := newTapper(t, 2000)
+	_, err := p.tap("tap-no-1")
+	p.must(err)
+	onPhone, advisor := p.talk()
+	time.Sleep(time.Until(p.began(onPhone).Add(7 * time.Second))) // the talk itself
+	p.must(advisor.Hangup(p.ctx))
+	p.hears(onPhone, "rate-1-to-5")
+	p.must(onPhone.Keys(p.ctx, "4"))
+	p.ends(onPhone)
+	call := p.recorded("completed")
+	receipt, err := p.session.Receipt(p.ctx, call.ID)
+	p.must(err)
+	if receipt.Stars != 4 {
+		p.Errorf("the receipt shows %d stars", receipt.Stars)
+	}
+}
+
+// Whoever calls the lent number from another telephone, or hides theirs, is asked for
+// the PIN that the page shows; without it nobody is rung and nothing is held.
+func TestAnotherCallerNeedsThePIN(t *testing.T) {
+	p := newTapper(t, 2000)
+	talk, err := p.tap("tap-no-1")
+	p.must(err)
+
+	stranger := p.dial(phone.CallerNumber(newNumber()))
+	for range 3 {
+		p.hears(stranger, "enter-pin")
+		p.must(stranger.Keys(p.ctx, "000000"))
+	}
+	p.hears(stranger, "not-identified")
+	p.ends(stranger)
+	p.neverRung()
+	p.balance(2000)
+
+	hidden := p.dial(phone.Withheld())
+	p.hears(hidden, "enter-pin")
+	p.must(hidden.Keys(p.ctx, talk.PIN))
+	p.hears(hidden, "price-you-call")
+	p.must(hidden.Keys(p.ctx, "#"))
+	advisor := p.rings()
+	p.must(advisor.Keys(p.ctx, "1"))
+	advisor.Tone(advisorTone)
+	p.must(hidden.HearsTone(p.ctx, advisorTone, patience))
+	p.must(hidden.Hangup(p.ctx))
+	p.ends(advisor)
+	p.recorded("completed")
+}

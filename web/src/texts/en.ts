@@ -1,0 +1,127 @@
+// English. Whole sentences, in the words of the product: client, advisor, call, line.
+
+export const en = {
+  common: {
+    lost: "The connection is lost. Trying again…",
+    wait: "One moment…",
+    signOut: "Sign out",
+    close: "Close",
+    done: "Done",
+    again: "Try again",
+    cancel: "Cancel",
+    showKeypad: "Keypad",
+    hideKeypad: "Hide keypad",
+    keypad: "Keypad",
+    star: "star",
+    hash: "hash key",
+  },
+
+  problems: {
+    offline: "The host cannot be reached. Check your connection, and try again.",
+    internal: "That did not work. Please try again in a moment.",
+    otherRole: "This sign-in is for another page.",
+    noToken: "This sign-in is no longer valid. Ask for a new one.",
+  },
+
+  signIn: {
+    advisor: "Parley for advisors",
+    desk: "Parley desk",
+    client: "Parley",
+    how: "Open the sign-in link that you were given, or paste its code here.",
+    code: "Sign-in code",
+    go: "Sign in",
+    going: "Signing in",
+  },
+
+  app: {
+    name: "Parley",
+    page: "Your day",
+
+    presence: {
+      on: "You are on line",
+      off: "You are off line",
+      onHint: "Clients can call you. Keep this page open: it is your phone.",
+      onElsewhere: "Clients can call you on your verified phone.",
+      offHint: "No client can call you.",
+      first: "Make this app your phone first. Then clients can call you here.",
+      label: "On line",
+    },
+
+    phone: {
+      title: "Your phone",
+      verified: "Verified",
+      notVerified: "Not verified",
+      none: "Take calls right here, with your microphone and speaker. A short call proves that this phone is yours.",
+      ready: "This app is your phone.",
+      since: (day: string) => `Verified on ${day}.`,
+      use: "Use this app as my phone",
+      verifyAgain: "Verify again",
+      elsewhere: "Your phone is another one, or this app on another device. If you use this app here, that one is not called any more.",
+      connecting: "Connecting your phone…",
+      lost: "Your phone has lost its connection. Trying again…",
+      refused: "The exchange does not know this phone yet. Trying again…",
+      trouble: "Your phone has no connection. Clients cannot reach you until it is back.",
+    },
+
+    microphone: {
+      denied: "Parley may not use the microphone. Allow it in your browser's settings for this page, then try again.",
+      missing: "No microphone was found. Connect one, then try again.",
+    },
+
+    elsewhere: {
+      title: "The app is open in another window",
+      text: "Only one window can be your phone.",
+      here: "Use it here",
+    },
+
+    verification: {
+      title: "Verify your phone",
+      preparing: "Getting your phone ready…",
+      code: "Your code",
+      calling: "We call you now. Answer, then key this code.",
+      answer: "Answer",
+      answering: "Connecting…",
+      keyIt: "Key the code, then the hash key.",
+      checking: "Listen to what the voice says.",
+      verified: "Verified",
+      verifiedText: "This app is your phone now. Go on line, and clients can call you here.",
+      goOnLine: "Go on line",
+      later: "Later",
+      failed: "Not verified",
+      failedText: "The code was not keyed, or was another one. You can try again.",
+      expired: "The code is over. You can try again.",
+      tooMany: (wait: string) => `That were many calls in short time. Try again in ${wait}.`,
+      noRegistration: "Your phone could not connect. Check your network, and try again.",
+    },
+
+    call: {
+      incoming: "Incoming call",
+      client: "A client",
+      isCalling: (who: string) => `${who} is calling`,
+      about: (topic: string) => `About: ${topic}`,
+      decline: "Decline",
+      answer: "Answer",
+      connecting: "Connecting…",
+      listen: "The voice says who it is. Will you take the call?",
+      accept: "Accept",
+      joining: "The client is being connected…",
+      talking: "In a call",
+      mute: "Mute",
+      keypad: "Keypad",
+      hangUp: "Hang up",
+      trouble: "The sound is interrupted. Trying to get it back…",
+      over: "The call has ended",
+      talked: (length: string) => `You talked for ${length}.`,
+      earned: (amount: string) => `You earned ${amount}.`,
+      endings: {
+        here: "You hung up.",
+        there: "",
+        missed: "You missed a call.",
+        declined: "You declined the call.",
+        broken: "The connection was lost.",
+        microphone: "The call could not be answered: Parley may not use the microphone.",
+      },
+      leaving: "You are in a call.",
+    },
+  },
+};
