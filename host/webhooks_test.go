@@ -212,8 +212,15 @@ func TestCouriersShareTheWork(t *testing.T) {
 			<-ended
 		}
 	}
+	var list []client.Delivery
+	defer func() {
+		if t.Failed() {
+			t.Logf("the deliveries are %+v", list)
+		}
+	}()
 	w.await("all", func() bool {
-		list, err := w.site.Deliveries(t.Context(), hook.ID, "")
+		var err error
+		list, err = w.site.Deliveries(t.Context(), hook.ID, "")
 		w.must(err)
 		return len(list) == payments && !slices.ContainsFunc(list, func(d client.Delivery) bool { return d.State != "delivered" })
 	})

@@ -31,6 +31,9 @@ func (s *Store) ClaimPlacement(ctx context.Context) (p ivr.Placed, found bool, e
 	p.Call = ivr.CallID(ivr.NewID("call")) // finds again what was claimed when the reply is lost
 	var r loanRow
 	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := s.owns(ctx, tx); err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, `
 			UPDATE placements SET call = $1
 			WHERE NOT EXISTS (SELECT FROM placements WHERE call = $1) AND loan = (

@@ -1,7 +1,10 @@
 package stage
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -82,6 +85,29 @@ func TestATalkIsRatedByKey(t *testing.T) {
 	if receipt.Stars != 4 {
 		p.Errorf("the receipt shows %d stars", receipt.Stars)
 	}
+}
+
+// The advisor's own greeting, as a browser would record it, is what the client hears
+// while the advisor's line rings.
+func TestTheGreetingIsHeardWhileTheLineRings(t *testing.T) {
+	const hz = 440
+	p := newTapper(t, 2000)
+	recorded, err := exec.CommandContext(p.ctx, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", fmt.Sprintf("sine=frequency=%d:duration=4", hz),
+		"-c:a", "libopus", "-f", "webm", "pipe:1").Output()
+	p.must(err)
+	app := p.token("--role", "advisor", "--advisor", p.advisor.ID)
+	_, err = app.SetFile(p.ctx, p.advisor.ID, "greeting", recorded)
+	p.must(err)
+	p.Cleanup(func() { p.must(app.RemoveFile(context.WithoutCancel(p.ctx), p.advisor.ID, "greeting")) })
+	_, err = p.tap("tap-no-1")
+	p.must(err)
+	onPhone := p.dial()
+	p.must(onPhone.Keys(p.ctx, "#"))
+	p.must(onPhone.HearsTone(p.ctx, hz, patience))
+	advisor := p.rings()
+	_ = advisor.Keys(p.ctx, "2") // the call may end under the key
+	p.hears(onPhone, "advisor-declined")
+	p.ends(onPhone)
 }
 
 // Whoever calls the lent number from another telephone, or hides theirs, is asked for

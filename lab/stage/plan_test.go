@@ -90,7 +90,7 @@ func TestPlanIsEditedWhileACallIsUp(t *testing.T) {
 	if call := s.recorded("time limit"); call.Talk() < 7*time.Second || call.Talk() > 20*time.Second {
 		s.Errorf("the talk lasted %v", call.Talk())
 	}
-	s.says("limits  of plan 3", "calls", "show", s.lastID())
+	s.says("of plan 3 since it was activated", "calls", "show", s.lastID())
 	s.audit()
 }
 
