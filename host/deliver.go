@@ -59,7 +59,8 @@ func (c *courier) run(ctx context.Context) {
 		more, err := c.store.QueueDeliveries(ctx)
 		var claimed []store.Delivery
 		if err == nil {
-			claimed, err = c.store.ClaimDeliveries(ctx, slices.Collect(maps.Keys(busy)), deliveredAtOnce, deliveryLease)
+			// A claim is not broken off: what was claimed unheard would wait for its lease.
+			claimed, err = c.store.ClaimDeliveries(context.WithoutCancel(ctx), slices.Collect(maps.Keys(busy)), deliveredAtOnce, deliveryLease)
 		}
 		if err != nil && ctx.Err() == nil {
 			c.log.Warn("webhooks are told later", "err", err)

@@ -215,7 +215,7 @@ func TestCouriersShareTheWork(t *testing.T) {
 	var list []client.Delivery
 	defer func() {
 		if t.Failed() {
-			t.Logf("the deliveries are %+v", list)
+			t.Logf("not delivered: %+v", slices.DeleteFunc(list, func(d client.Delivery) bool { return d.State == "delivered" }))
 		}
 	}()
 	w.await("all", func() bool {

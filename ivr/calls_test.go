@@ -155,7 +155,7 @@ func (s *scene) set(t *testing.T, text string) {
 		s.town.Loan.Greeting = "greeting:adv_1/1"
 	case "appointment": // at 2m until 5m length 3m
 		now := time.Now()
-		s.town.Loan.Appointment = &ivr.Appointment{At: now.Add(duration(2)), Until: now.Add(duration(4)), Length: duration(6)}
+		s.town.Loan.Appointment = &ivr.Appointment{At: now.Add(duration(2)), Until: now.Add(duration(4)), Terms: s.plan.Terms("adv_1", dialplan.Wish{}).Lasting(duration(6))}
 	case "next-appointment":
 		s.town.Loan.FreeUntil = time.Now().Add(duration(2))
 	case "plan": // longest 3m follows after 2m

@@ -110,7 +110,7 @@ func admit(call *Call) (Opening, error) {
 	}
 	switch {
 	case call.Loan.Appointment != nil:
-		terms = terms.Lasting(call.Loan.Appointment.Length)
+		terms = call.Loan.Appointment.Terms
 	case !call.Loan.FreeUntil.IsZero():
 		free := time.Until(call.Loan.FreeUntil) - call.Plan.Limits.Ring - call.Plan.Limits.Accept
 		if free = free.Truncate(time.Second); free < terms.Predetermined {

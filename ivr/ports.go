@@ -157,9 +157,9 @@ type Loan struct {
 
 // Appointment is what was agreed on a call.
 type Appointment struct {
-	At     time.Time     // not before
-	Until  time.Time     // a client who dials in later is too late
-	Length time.Duration // the money for it is held, and the talk lasts no longer
+	At    time.Time      // not before
+	Until time.Time      // a client who dials in later is too late
+	Terms dialplan.Terms // whatever the plan in force says; see [dialplan.Terms.Lasting]
 }
 
 // Placed is a call that we place: the client is called, then the advisor. Whoever has

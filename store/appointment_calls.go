@@ -10,9 +10,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"parley/dialplan"
 	"parley/ivr"
-	"parley/ivr/money"
 )
 
 // returnForCall gives the client the money back that is set aside for an appointment, in
@@ -28,14 +26,6 @@ func returnForCall(ctx context.Context, tx *sqlx.Tx, o ivr.Opening) error {
 	}
 	if err != nil {
 		return err
-	}
-	var agreed dialplan.Terms
-	if err := json.Unmarshal(a.Terms, &agreed); err != nil {
-		return fmt.Errorf("read the terms of appointment %s: %w", a.ID, err)
-	}
-	if o.Terms.Rate.PerMinute > agreed.Rate.PerMinute || o.Least > agreed.Least() {
-		return fmt.Errorf("%w: plan %d asks %v a minute for appointment %s, agreed were %v",
-			ivr.ErrNotInPlan, o.Plan, o.Terms.Rate.PerMinute, a.ID, agreed.Rate.PerMinute)
 	}
 	return giveBack(ctx, tx, a)
 }
@@ -218,8 +208,8 @@ func (m meeting) lasts(wanted time.Duration) time.Duration {
 
 // selectAgreed is an agreedRow of each loan l, of which appt is the appointment, if any.
 const selectAgreed = `coalesce(appt.id, '') AS agreed, coalesce(appt.starts_at, '0001-01-01Z') AS agreed_at,
-		coalesce(appt.ends_at, '0001-01-01Z') AS agreed_end, coalesce(appt.until, '0001-01-01Z') AS agreed_until,
-		coalesce(appt.state IN ` + standing + `, false) AS agreed_stands, coalesce(appt.per_minute, 0) AS agreed_per_minute,
+		coalesce(appt.until, '0001-01-01Z') AS agreed_until,
+		appt.terms AS agreed_terms,
 		appt.phone_hash AS agreed_phone_hash, appt.phone_sealed AS agreed_phone_sealed,
 		(SELECT min(starts_at) FROM appointments WHERE advisor = l.advisor AND loan IS DISTINCT FROM l.id
 			AND state IN ` + standing + ` AND until > clock_timestamp()) AS free_until`
@@ -228,25 +218,22 @@ const selectAgreed = `coalesce(appt.id, '') AS agreed, coalesce(appt.starts_at, 
 type agreedRow struct {
 	Agreed            AppointmentID
 	AgreedAt          time.Time    `db:"agreed_at"`
-	AgreedEnd         time.Time    `db:"agreed_end"`
 	AgreedUntil       time.Time    `db:"agreed_until"`
-	AgreedStands      bool         `db:"agreed_stands"`
-	AgreedPerMinute   money.Amount `db:"agreed_per_minute"`
+	AgreedTerms       []byte       `db:"agreed_terms"`
 	AgreedPhoneHash   []byte       `db:"agreed_phone_hash"`
 	AgreedPhoneSealed []byte       `db:"agreed_phone_sealed"`
 	FreeUntil         sql.NullTime `db:"free_until"`
 }
 
-// agreed tells a loan of its appointment, and of the advisor's next. The price that was
-// agreed on goes before what the advisor asks for today.
+// agreed tells a loan of its appointment, and of the advisor's next.
 func (s *Store) agreed(r agreedRow, loan *ivr.Loan) (err error) {
 	loan.FreeUntil = r.FreeUntil.Time
 	if r.Agreed == "" {
 		return nil
 	}
-	loan.Appointment = &ivr.Appointment{At: r.AgreedAt, Until: r.AgreedUntil, Length: r.AgreedEnd.Sub(r.AgreedAt)}
-	if r.AgreedStands {
-		loan.Wish.PerMinute = r.AgreedPerMinute
+	loan.Appointment = &ivr.Appointment{At: r.AgreedAt, Until: r.AgreedUntil}
+	if err := json.Unmarshal(r.AgreedTerms, &loan.Appointment.Terms); err != nil {
+		return fmt.Errorf("read the terms of appointment %s: %w", r.Agreed, err)
 	}
 	if r.AgreedPhoneSealed != nil {
 		loan.ClientLine.Address, err = s.vault.open(string(r.Agreed), r.AgreedPhoneSealed)

@@ -343,7 +343,7 @@ func TestOthersDoNotRunIntoAnAppointment(t *testing.T) {
 	c.state(c.client, Free)
 	c.due()
 	p := c.placed()
-	if !p.Loan.FreeUntil.IsZero() || p.Loan.Appointment == nil || p.Loan.Appointment.Length != 10*time.Minute {
+	if !p.Loan.FreeUntil.IsZero() || p.Loan.Appointment == nil || p.Loan.Appointment.Terms.LongestTalk != 10*time.Minute {
 		t.Errorf("the appointment's own loan: %+v", p.Loan)
 	}
 }

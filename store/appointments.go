@@ -156,7 +156,7 @@ func (s *Store) askAppointment(ctx context.Context, tx *sqlx.Tx, id AppointmentI
 	if err := fitsClock(ctx, tx, plan, r.At, r.Zone); err != nil {
 		return err
 	}
-	terms, wish, err := s.fitsPeople(ctx, tx, plan, r)
+	terms, err := s.fitsPeople(ctx, tx, plan, r)
 	if err != nil {
 		return err
 	}
@@ -174,9 +174,9 @@ func (s *Store) askAppointment(ctx context.Context, tx *sqlx.Tx, id AppointmentI
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO appointments (id, client, advisor, mode, starts_at, ends_at, zone, topic, phone_sealed, phone_hash, phone_mask, terms, per_minute)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-		id, r.Client, r.Advisor, r.Mode, r.At, r.At.Add(r.Length), r.Zone, r.Topic, sealed, hash, mask, string(text), wish); err != nil {
+		INSERT INTO appointments (id, client, advisor, mode, starts_at, ends_at, zone, topic, phone_sealed, phone_hash, phone_mask, terms)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		id, r.Client, r.Advisor, r.Mode, r.At, r.At.Add(r.Length), r.Zone, r.Topic, sealed, hash, mask, string(text)); err != nil {
 		return err
 	}
 	return s.changed(ctx, tx, id, ByClient, who, "", "appointment.asked")
@@ -212,21 +212,19 @@ func fitsClock(ctx context.Context, tx *sqlx.Tx, plan dialplan.Plan, at time.Tim
 }
 
 // fitsPeople checks what depends on the two: the length and its price, the client's
-// phone and money. It returns the terms that they agree on, and the wish of the
-// advisor's that keeps the price whatever they wish later: that price itself, where the
-// plan would take it for theirs, which holds also where the plan's price changes.
-func (s *Store) fitsPeople(ctx context.Context, tx *sqlx.Tx, plan dialplan.Plan, r AppointmentRequest) (terms dialplan.Terms, wish money.Amount, err error) {
+// phone and money. It returns the terms that they agree on.
+func (s *Store) fitsPeople(ctx context.Context, tx *sqlx.Tx, plan dialplan.Plan, r AppointmentRequest) (terms dialplan.Terms, err error) {
 	var advisor wishRow
 	err = tx.GetContext(ctx, &advisor, `SELECT per_minute, predetermined_ms FROM advisors WHERE id = $1 AND deleted_at IS NULL`, r.Advisor)
 	if errors.Is(err, sql.ErrNoRows) {
-		return terms, wish, fmt.Errorf("advisor %s: %w", r.Advisor, ErrNotFound)
+		return terms, fmt.Errorf("advisor %s: %w", r.Advisor, ErrNotFound)
 	}
 	if err != nil {
-		return terms, wish, err
+		return terms, err
 	}
 	currency, err := lockClient(ctx, tx, r.Client)
 	if err != nil {
-		return terms, wish, fmt.Errorf("client %s: %w", r.Client, err)
+		return terms, fmt.Errorf("client %s: %w", r.Client, err)
 	}
 	var client struct {
 		Available money.Amount
@@ -240,40 +238,37 @@ func (s *Store) fitsPeople(ctx context.Context, tx *sqlx.Tx, plan dialplan.Plan,
 			(SELECT min(amount) FROM caps_of(c.id)) AS cap
 		FROM clients c JOIN accounts m ON m.client = c.id WHERE c.id = $1`, r.Client, r.Advisor)
 	if err != nil {
-		return terms, wish, err
+		return terms, err
 	}
 	if r.Phone == "" {
 		if r.Phone, err = s.vault.open(string(r.Client), client.Phone); err != nil {
-			return terms, wish, err
+			return terms, err
 		}
 	}
 	if err := plan.MayCall(r.Phone); err != nil {
-		return terms, wish, err
+		return terms, err
 	}
-	terms, wish = plan.Terms(string(r.Advisor), advisor.wish()), advisor.PerMinute
-	if same := plan.Terms(string(r.Advisor), dialplan.Wish{PerMinute: terms.Rate.PerMinute}); same.Rate == terms.Rate {
-		wish = terms.Rate.PerMinute
-	}
+	terms = plan.Terms(string(r.Advisor), advisor.wish())
 	if shortest := plan.Limits.Predetermined.Least; r.Length < shortest || r.Length > terms.LongestTalk || r.Length%time.Second != 0 {
-		return terms, wish, &Unfit{"seconds", fmt.Sprintf("a talk lasts from %d to %d seconds", shortest/time.Second, terms.LongestTalk/time.Second)}
+		return terms, &Unfit{"seconds", fmt.Sprintf("a talk lasts from %d to %d seconds", shortest/time.Second, terms.LongestTalk/time.Second)}
 	}
 	terms = terms.Lasting(r.Length)
 	price := terms.Least()
 	poor := &ivr.NoFunds{Available: client.Available, Missing: price - client.Available, Predetermined: r.Length}
 	switch {
 	case price <= 0:
-		return terms, wish, fmt.Errorf("%w: rate %q of plan %d asks no money for %v of talk", ivr.ErrNotInPlan, terms.RateName, plan.Version, r.Length)
+		return terms, fmt.Errorf("%w: rate %q of plan %d asks no money for %v of talk", ivr.ErrNotInPlan, terms.RateName, plan.Version, r.Length)
 	case currency != terms.Currency:
-		return terms, wish, fmt.Errorf("the plan counts in %s, client %s has another currency: %w", terms.Currency, r.Client, ivr.ErrNotInPlan)
+		return terms, fmt.Errorf("the plan counts in %s, client %s has another currency: %w", terms.Currency, r.Client, ivr.ErrNotInPlan)
 	case client.Available < price:
-		return terms, wish, poor
+		return terms, poor
 	case client.Cap.Valid && client.Cap.V < price: // it would be refused on any day
 		poor.Available, poor.Missing, poor.ByCap = client.Cap.V, price-client.Cap.V, true
-		return terms, wish, poor
+		return terms, poor
 	case client.Blocked:
-		return terms, wish, ErrBlocked
+		return terms, ErrBlocked
 	}
-	return terms, wish, nil
+	return terms, nil
 }
 
 // fitsOthers returns an [*Overlap] where one of the two has agreed on another

@@ -108,7 +108,7 @@ func (c *calendar) placed() ivr.Placed {
 func (c *calendar) opens(loan ivr.Loan, call ivr.CallID, kind ivr.Kind) ivr.Opening {
 	o := opening(loan.Client, loan.Advisor, c.plan.Version)
 	o.Call, o.Kind, o.Loan, o.DID, o.Line, o.Concurrent = call, kind, loan.ID, "+493055500100", loan.Line.ID, c.plan.Limits.Concurrent
-	o.Terms = c.plan.Terms(string(loan.Advisor), loan.Wish).Lasting(loan.Appointment.Length)
+	o.Terms = loan.Appointment.Terms
 	o.Least, o.Most = o.Terms.Least(), o.Terms.Most()
 	return o
 }

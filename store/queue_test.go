@@ -324,8 +324,8 @@ func TestWaitGoesAroundAppointments(t *testing.T) {
 		t.Fatalf("without an appointment the first waits %v", one)
 	}
 	h.superuser().MustExec(`
-		INSERT INTO appointments (id, client, advisor, mode, starts_at, ends_at, until, zone, topic, terms, per_minute, state, reminded_until)
-		VALUES ('appt_1', $1, $2, 'dial_in', now() + interval '30 min', now() + interval '50 min', now() + interval '35 min', 'UTC', '', '{}', 0, 'accepted', now())`,
+		INSERT INTO appointments (id, client, advisor, mode, starts_at, ends_at, until, zone, topic, terms, state, reminded_until)
+		VALUES ('appt_1', $1, $2, 'dial_in', now() + interval '30 min', now() + interval '50 min', now() + interval '35 min', 'UTC', '', '{}', 'accepted', now())`,
 		h.client(0), h.advisor)
 	if one := h.now(first, Waiting).AtMost; one > 16*time.Minute {
 		t.Errorf("the first, who is through before it, waits %v", one)

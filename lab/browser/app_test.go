@@ -38,7 +38,7 @@ func TestTheAppIsVerifiedByItsOwnKeypad(t *testing.T) {
 
 func TestAClientsCallInTheApp(t *testing.T) {
 	s := onLine(t, "Berta", Telephone)
-	call := s.rings("+4915110000001")
+	call := s.rings()
 	s.looksGood("app-rings")
 	s.must(s.app.Click(s.ctx, "button", "Answer"))
 	s.must(s.app.SeeRole(s.ctx, "button", "Accept"))

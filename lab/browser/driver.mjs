@@ -54,13 +54,22 @@ function ears() {
       });
     }
   };
-  // Websockets that a test can cut, as a network does: without a word.
+  // Websockets that a test can cut, and what went over them: first lines, which hold no
+  // secret.
   const Socket = window.WebSocket;
   window.sockets = [];
+  window.sip = [];
+  const note = (way, message) => window.sip.push(`${(performance.now() / 1000).toFixed(2)} ${way} ${String(message).split("\r\n")[0]}`);
   window.WebSocket = class extends Socket {
     constructor(...args) {
       super(...args);
       window.sockets.push(this);
+      for (const event of ["open", "close"]) this.addEventListener(event, () => note(event, ""));
+      this.addEventListener("message", (e) => note("<-", e.data));
+    }
+    send(message) {
+      note("->", message);
+      super.send(message);
     }
   };
 }

@@ -6,7 +6,7 @@ import "testing"
 // hears of an end that was told to the old connection.
 func TestTheWebsocketIsCutInACall(t *testing.T) {
 	s := onLine(t, "Carla", Telephone)
-	call := s.rings("+4915110000011")
+	call := s.rings()
 	s.accepts()
 	s.hearEachOther(call)
 	s.must(s.app.Run(s.ctx, "window.sockets.at(-1).close()", nil))
@@ -21,14 +21,14 @@ func TestTheWebsocketIsCutInACall(t *testing.T) {
 // phone again without being asked.
 func TestAReloadInACall(t *testing.T) {
 	s := onLine(t, "Dora", Telephone)
-	call := s.rings("+4915110000012")
+	call := s.rings()
 	s.accepts()
 	s.hearEachOther(call)
 	s.must(s.app.Reload(s.ctx))
 	s.ends(call)
 	s.recorded("completed")
 	s.must(s.app.See(s.ctx, "You are on line"))
-	again := s.rings("+4915110000013")
+	again := s.rings()
 	s.must(s.app.Click(s.ctx, "button", "Decline"))
 	s.ends(again)
 	s.recorded("declined")
@@ -38,7 +38,7 @@ func TestAReloadInACall(t *testing.T) {
 // could not be heard.
 func TestACrashInACall(t *testing.T) {
 	s := onLine(t, "Emma", Telephone)
-	call := s.rings("+4915110000014")
+	call := s.rings()
 	s.accepts()
 	s.hearEachOther(call)
 	s.must(s.app.Crash(s.ctx))

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,9 +92,11 @@ func (s *scene) must(err error) {
 	}
 	if s.app != nil {
 		shot := filepath.Join(os.TempDir(), "parley-"+s.Name()+".png")
+		var sip []string
 		complaints, _ := s.app.Complaints(s.ctx)
+		_ = s.app.Run(s.ctx, "window.sip", &sip)
 		if s.app.do(s.ctx, "shot", map[string]any{"path": shot}, nil) == nil {
-			s.Logf("the page: %s; its console: %q", shot, complaints)
+			s.Logf("the page: %s; its console: %q; its phone:\n%s", shot, complaints, strings.Join(sip, "\n"))
 		}
 	}
 	lines := strings.Split(strings.TrimSpace(shared.Log()), "\n")
@@ -148,11 +151,13 @@ func onLine(t *testing.T, name string, look Look) *scene {
 	return s
 }
 
+var clients atomic.Int64
+
 // rings is a client's call up to the advisor's app ringing.
-func (s *scene) rings(number string) *phone.Call {
+func (s *scene) rings() *phone.Call {
 	s.Helper()
 	var err error
-	s.client, err = shared.NewClient(s.ctx, "Blue Heron", number, 2000)
+	s.client, err = shared.NewClient(s.ctx, "Blue Heron", fmt.Sprintf("+49151%08d", 10000000+clients.Add(1)), 2000)
 	s.must(err)
 	loan, err := shared.Lend(s.ctx, s.client, s.advisor, "--topic", "a cat")
 	s.must(err)

@@ -1,8 +1,8 @@
 -- +goose Up
 
 -- A talk that was asked for at a time. The time is an instant; the zone is whose clocks
--- it is told by. The terms are those that were in force when it was asked for: it costs
--- no more than they say.
+-- it is told by. The terms are those that were in force when it was asked for, and hold for
+-- its call.
 --
 -- asked -> accepted by the advisor, or proposed (the advisor's other time) -> accepted
 -- by the client. Then calling (we call both) or open (a number is lent, the client
@@ -20,7 +20,6 @@ CREATE TABLE appointments (
     phone_hash     bytea,
     phone_mask     text,
     terms          jsonb       NOT NULL,
-    per_minute     bigint      NOT NULL CHECK (per_minute >= 0), -- as the advisor's wish, it keeps the price at what was agreed
     state          text        NOT NULL DEFAULT 'asked',
     until          timestamptz,                      -- a client who comes later has not come
     held           bigint      NOT NULL DEFAULT 0 CHECK (held >= 0),    -- set aside when it was accepted

@@ -120,7 +120,7 @@ export class Phone {
     // (RFC 8445, peer reflexive), and to wait for all of them takes seconds.
     session.on("icecandidate", (e) => e.ready());
     session.on("peerconnection", ({ peerconnection }) => this.watch(session, peerconnection));
-    session.on("confirmed", () => this.change(session, { phase: "up", since: Date.now() }));
+    session.on("confirmed", () => this.joined(session));
     session.on("failed", (e) => this.over(session, failure(e)));
     session.on("ended", (e) => this.over(session, ended(e)));
   }
@@ -133,6 +133,7 @@ export class Phone {
     peer.addEventListener("connectionstatechange", () => {
       const state = peer.connectionState;
       clearTimeout(wait);
+      this.joined(session);
       this.change(session, { trouble: state === "disconnected" || state === "failed" });
       if (state === "disconnected" && this.registration.value === "ready") this.mend(session);
       // JsSIP looks at iceConnectionState, which never gets that far.
@@ -142,6 +143,14 @@ export class Phone {
         else wait = setTimeout(gone, backWithin) as unknown as number; // the network may come back
       }
     });
+  }
+
+  /** The call is up when there is sound: a digit that is keyed before is lost. */
+  private joined(session: RTCSession) {
+    const joining = session === this.session && this.call.value?.phase === "joining";
+    if (joining && session.isEstablished() && session.connection?.connectionState === "connected") {
+      this.change(session, { phase: "up", since: Date.now() });
+    }
   }
 
   /** The exchange's BYE may have gone to the connection that was lost: ask. Whoever is
