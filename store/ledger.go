@@ -25,36 +25,25 @@ import (
 // Hold implements [ivr.Ledger]. The hold is the call's number 1. The same opening
 // again, while the call is open, returns what was held at first.
 func (s *Store) Hold(ctx context.Context, o ivr.Opening) (held money.Amount, err error) {
-	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		if err := s.owns(ctx, tx); err != nil {
+	if o.Terms.SetBy == appointmentTerms {
+		err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+			if err := returnForCall(ctx, tx, o); err != nil {
+				return err
+			}
+			held, err = s.openCall(ctx, tx, o)
 			return err
-		}
-		if err := returnForCall(ctx, tx, o); err != nil {
+		})
+	} else {
+		err = s.retry(ctx, func(ctx context.Context) error { // one statement, one round trip
+			held, err = s.openCall(ctx, s.db, o)
 			return err
-		}
-		if held, err = openCall(ctx, tx, o); err != nil {
-			return err
-		}
-		return emitOpened(ctx, tx, o.Call, held)
-	})
+		})
+	}
 	if err != nil {
 		return 0, err
 	}
 	s.Notify(ctx, TopicEvents)
 	return held, nil
-}
-
-// emitOpened tells of a call that this very transaction opened: the version of its row
-// says which did. One that was open before was told of then.
-func emitOpened(ctx context.Context, tx *sqlx.Tx, call ivr.CallID, held money.Amount) error {
-	_, err := tx.ExecContext(ctx, `
-		INSERT INTO events (type, client, advisor, data)
-		SELECT 'call.opened', client, advisor, jsonb_build_object('call', id, 'talk', loan, 'held', $2::bigint, 'currency', terms ->> 'currency')
-		FROM calls WHERE id = $1 AND xmin = pg_current_xact_id_if_assigned()::xid`, call, held)
-	if err != nil {
-		return fmt.Errorf("tell that call %s is open: %w", call, err)
-	}
-	return nil
 }
 
 // WouldHold implements [ivr.Ledger]: it is Hold, rolled back.
@@ -68,15 +57,17 @@ func (s *Store) WouldHold(ctx context.Context, o ivr.Opening) (held money.Amount
 		if err := returnForCall(ctx, tx, o); err != nil {
 			return err
 		}
-		held, err = openCall(ctx, tx, o)
+		held, err = s.openCall(ctx, tx, o)
 		return err
 	})
 	return held, err
 }
 
 // openCallQuestion is what the SQL function open_call is asked: one value with named
-// parts, since sixteen parameters would take Postgres as long to read as to answer.
+// parts, since eighteen parameters would take Postgres as long to read as to answer.
 type openCallQuestion struct {
+	Asterisk   string         `json:"asterisk"` // that is owned; "" where none need be
+	Epoch      int64          `json:"epoch"`
 	ID         ivr.CallID     `json:"id"`
 	Kind       ivr.Kind       `json:"kind"`
 	DID        string         `json:"did"`
@@ -95,14 +86,19 @@ type openCallQuestion struct {
 	PerAdvisor int            `json:"per_advisor"`
 }
 
-func openCall(ctx context.Context, q sqlx.QueryerContext, o ivr.Opening) (money.Amount, error) {
+func (s *Store) openCall(ctx context.Context, q sqlx.QueryerContext, o ivr.Opening) (money.Amount, error) {
 	if o.Least < 0 || o.Most < o.Least || o.Most == 0 {
 		return 0, fmt.Errorf("call %s: cannot hold from %v to %v", o.Call, o.Least, o.Most)
 	}
 	if c := o.Concurrent; c.All <= 0 || c.PerClient <= 0 || c.PerAdvisor <= 0 {
 		return 0, fmt.Errorf("call %s: a limit on concurrent calls is missing: %+v", o.Call, c)
 	}
+	owned := s.tenure.Load()
+	if owned == nil {
+		owned = &tenure{}
+	}
 	question, err := json.Marshal(openCallQuestion{
+		owned.asterisk, owned.epoch,
 		o.Call, o.Kind, o.DID, o.ANI, o.Loan, o.Client, o.Advisor, o.Line, o.Plan, o.Terms, o.StartedAt,
 		int64(o.Least), int64(o.Most), o.Concurrent.All, o.Concurrent.PerClient, o.Concurrent.PerAdvisor,
 	})
@@ -121,6 +117,8 @@ func openCall(ctx context.Context, q sqlx.QueryerContext, o ivr.Opening) (money.
 		return amount, nil
 	case "no funds", "cap reached":
 		return 0, &ivr.NoFunds{Available: amount, Missing: o.Least - amount, Predetermined: o.Terms.Predetermined, ByCap: outcome == "cap reached"}
+	case "not owner":
+		return 0, ErrNotOwner
 	case "client busy":
 		return 0, ivr.ErrClientBusy
 	case "advisor busy":

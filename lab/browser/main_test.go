@@ -81,7 +81,13 @@ func newScene(t *testing.T, name string, look Look) *scene {
 	s.must(err)
 	s.app, err = chrome.Open(ctx, shared.URL+"/app/#token="+api.Token, look)
 	s.must(err)
-	t.Cleanup(func() { _ = s.app.Close(context.WithoutCancel(ctx)) })
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(ctx)
+		if complaints, err := s.app.Complaints(ctx); err == nil && len(complaints) > 0 {
+			t.Errorf("the page's console says: %q", complaints)
+		}
+		_ = s.app.Close(ctx) // it may have crashed
+	})
 	return s
 }
 

@@ -92,7 +92,10 @@ GRANT EXECUTE ON FUNCTION caps_of, may_hold TO parley_program;
 -- What it holds is within the client's caps, see may_hold: under the account's lock, so
 -- that no number of calls at once can pass them.
 --
--- outcome: held, conflict, no client, no advisor, currency, loan over, client busy, cap
+-- Whoever opens it must own its Asterisk in that epoch, where one is named, and until
+-- this transaction ends nobody else becomes the owner ("not owner").
+--
+-- outcome: held, not owner, conflict, no client, no advisor, currency, loan over, client busy, cap
 -- reached, no funds, advisor busy or all busy; amount: what is held, or with "cap
 -- reached" and "no funds" what may be.
 -- +goose StatementBegin
@@ -119,6 +122,14 @@ DECLARE
     hold         holds;
     _cap_left    bigint;
 BEGIN
+    IF _opening ->> 'asterisk' <> '' THEN
+        PERFORM FROM owners WHERE asterisk = _opening ->> 'asterisk' AND epoch = (_opening ->> 'epoch')::bigint FOR KEY SHARE;
+        IF NOT FOUND THEN
+            outcome := 'not owner';
+            RETURN;
+        END IF;
+    END IF;
+
     -- Who has too little is told so without waiting in line for the advisor.
     SELECT m.amount, m.cap_left INTO amount, _cap_left FROM may_hold(_client) m
         WHERE m.amount < _least
@@ -190,6 +201,9 @@ BEGIN
     END IF;
     INSERT INTO holds (call, number, account, least, most, amount)
         VALUES (_id, 1, account.id, _least, _most, open_call.amount);
+    INSERT INTO events (type, client, advisor, data)
+        VALUES ('call.opened', _client, _advisor, jsonb_build_object(
+            'call', _id, 'talk', _loan, 'held', open_call.amount, 'currency', account.currency));
 END
 $$;
 -- +goose StatementEnd
