@@ -158,9 +158,11 @@ func (s *Service) ring(ctx context.Context, call *Call) error {
 // dialAdvisor rings an advisor's line until it answers.
 func (s *Service) dialAdvisor(ctx context.Context, call *Call, line Line) (err error) {
 	rung := time.Now()
+	longest, _ := call.Terms.Talk(call.Held)
 	call.Advisor, err = s.dial(ctx, call, DialRequest{
 		LegID: string(call.ID) + ".advisor-1", To: line,
 		CallerID: call.Plan.CallerID, Ring: call.Plan.Limits.Ring, CutAfter: setUpMost,
+		About: About{Kind: call.Kind, Alias: call.Loan.ClientAlias, Topic: call.Loan.Topic, Talk: longest},
 	})
 	call.Ring = time.Since(rung)
 	return err

@@ -97,6 +97,14 @@ type DialRequest struct {
 	CallerID string        // a number of ours, E.164: all that the line learns
 	Ring     time.Duration // how long
 	CutAfter time.Duration // the switch ends the leg after this, from now on
+	About    About         // shown while it rings, by an app; other lines are not told
+}
+
+// About is what an advisor may know of a call before they answer.
+type About struct {
+	Kind         Kind
+	Alias, Topic string        // of the client
+	Talk         time.Duration // that the client's money buys
 }
 
 // Talk is two legs that hear each other.

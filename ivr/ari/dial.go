@@ -3,7 +3,9 @@ package ari
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"regexp"
+	"strconv"
 	"time"
 
 	"parley/ivr"
@@ -73,7 +75,7 @@ func (s *Switch) originate(ctx context.Context, l *leg, to string, r ivr.DialReq
 			"app":      s.cfg.App, "appArgs": "out," + l.id,
 			"callerId":  r.CallerID, // all that the line learns of us
 			"timeout":   int((r.Ring + spare + time.Second - 1) / time.Second),
-			"variables": map[string]string{"TIMEOUT(absolute)": seconds(r.CutAfter)},
+			"variables": variables(r),
 		},
 		confirm: path("channels", l.id),
 	}, nil)
@@ -93,6 +95,24 @@ func (s *Switch) originate(ctx context.Context, l *leg, to string, r ivr.DialReq
 		// The hang-up may have overtaken this command, and found nothing to end.
 		s.hangup(l.id, ivr.NormalClearing)
 	}
+}
+
+// variables are set on a channel before it rings: its timer and, for an app, headers of
+// the INVITE. Their texts are percent-encoded: a header has no line ends in it.
+func variables(r ivr.DialRequest) map[string]string {
+	v := map[string]string{"TIMEOUT(absolute)": seconds(r.CutAfter)}
+	if r.To.Kind != ivr.App {
+		return v
+	}
+	for name, value := range map[string]string{
+		"Kind": string(r.About.Kind), "Alias": r.About.Alias, "Topic": r.About.Topic,
+		"Seconds": strconv.FormatInt(int64(r.About.Talk/time.Second), 10),
+	} {
+		if value != "" {
+			v["PJSIP_HEADER(add,X-Parley-"+name+")"] = url.PathEscape(value)
+		}
+	}
+	return v
 }
 
 // unanswered is why an originated channel ended before it answered.

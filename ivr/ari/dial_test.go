@@ -273,3 +273,27 @@ func TestAsteriskOutOfReachIsNotTheLinesFault(t *testing.T) {
 		t.Errorf("%v", got.err)
 	}
 }
+
+// An app may show who calls about what; a telephone or a SIP phone is told nothing, and
+// no text can write a header of its own.
+func TestOnlyAnAppIsToldOfTheCall(t *testing.T) {
+	r := request
+	r.About = ivr.About{Kind: ivr.ClientCall, Alias: "Blue Heron", Topic: "a\r\nContact: <sip:x>", Talk: 90 * time.Second}
+	for _, kind := range []ivr.LineKind{ivr.Phone, ivr.SIP} {
+		r.To.Kind = kind
+		if v := variables(r); len(v) != 1 {
+			t.Errorf("a %s is told %v", kind, v)
+		}
+	}
+	r.To.Kind = ivr.App
+	v := variables(r)
+	if len(v) != 5 || v["PJSIP_HEADER(add,X-Parley-Alias)"] != "Blue%20Heron" || v["PJSIP_HEADER(add,X-Parley-Seconds)"] != "90" ||
+		v["PJSIP_HEADER(add,X-Parley-Kind)"] != "client" {
+		t.Errorf("an app is told %v", v)
+	}
+	for name, value := range v {
+		if strings.ContainsAny(value, "\r\n<>") {
+			t.Errorf("%s: %q", name, value)
+		}
+	}
+}
