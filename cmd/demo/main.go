@@ -80,7 +80,8 @@ func demo(ctx context.Context) (err error) {
 		return err
 	}
 	fmt.Print(audit)
-	fmt.Printf("\nAll of it was as it should be, in %.0f s.\n", time.Since(all.began).Seconds())
+	fmt.Printf("\nAll of it was as it should be, in %.0f s. `make run` leaves it all up, with sign-ins for the three pages:\n"+
+		"/ the clients', /app/ the advisors', /desk/ the administrators'.\n", time.Since(all.began).Seconds())
 	return nil
 }
 
@@ -282,7 +283,10 @@ func leaveUp(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	fmt.Printf("Everything is up until Ctrl-C. To use the program's commands in another shell:\n\n")
+	if err := pages(ctx, s); err != nil {
+		return err
+	}
+	fmt.Printf("To use the program's commands in another shell:\n\n")
 	for _, setting := range s.Env {
 		fmt.Printf("export %s\n", setting)
 	}
@@ -290,6 +294,40 @@ func leaveUp(ctx context.Context) (err error) {
 		s.Lab.Dir(), s.Lab.Asterisk.SIPAddr, s.Program.LogFile())
 	<-ctx.Done()
 	return nil
+}
+
+// pages makes somebody for each page, and says where they sign in.
+func pages(ctx context.Context, s *stage.Stage) error {
+	client, err := s.NewClient(ctx, "Blue Heron", "+4915112345601", 5000)
+	if err != nil {
+		return err
+	}
+	advisor := stage.Advisor{}
+	if err := s.ParleyJSON(ctx, &advisor, "advisor", "add", "Anna"); err != nil {
+		return err
+	}
+	fmt.Printf("Everything is up until Ctrl-C. Each of these links signs in once:\n\n")
+	for _, page := range []struct {
+		who, path string
+		token     []string
+	}{
+		{"a client, with 50.00 EUR", "/", []string{"--role", "client", "--client", client.ID}},
+		{"an advisor, whose app is her phone", "/app/", []string{"--role", "advisor", "--advisor", advisor.ID}},
+		{"an administrator", "/desk/", []string{"--role", "admin", "--holder", "Ada"}},
+		{"a second one, to approve", "/desk/", []string{"--role", "admin", "--holder", "Grace"}},
+	} {
+		session, err := s.API(ctx, page.token...)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("  %-36s %s%s#token=%s\n", page.who, s.URL, page.path, session.Token)
+	}
+	site, err := s.API(ctx, "--role", "site")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nThe API is described at %s/docs\n\n", s.URL)
+	return site.SavePaymentMethod(ctx, client.ID, api.PaymentMethod{Customer: "cus_demo", Method: "test_ok", Label: "Visa made up"})
 }
 
 // transcript prints what happens, with the seconds since the scene began.

@@ -237,7 +237,8 @@ func (l *leg) leaveTalk(ctx context.Context) error {
 	defer late.Stop()
 	select {
 	case <-out:
-	case <-late.C: // the event was lost
+	case <-late.C: // the event was lost, or Asterisk holds on to it
+		l.s.log.Warn("leg is not known to have left its talk", "leg", l.id, "bridge", t.id)
 	case <-ctx.Done():
 	case <-l.ctx.Done():
 	}

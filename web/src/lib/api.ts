@@ -18,6 +18,7 @@ export interface Ask<O> {
   body?: Body<O>;
   key?: string; // the Idempotency-Key, where the same is to be asked again
   last?: boolean; // the page is going: send it all the same
+  file?: Blob; // the body, where it is no JSON
 }
 
 export class Problem extends Error {
@@ -31,6 +32,7 @@ export class Problem extends Error {
 }
 
 const patience = 15_000; // ms; the host gives up sooner
+const uploads = 90_000; // ms; so does it for a file
 
 export class API {
   constructor(
@@ -44,19 +46,29 @@ export class API {
   patch = <P extends keyof paths>(path: P, ask: Ask<Operation<P, "patch">> = {}) => this.send<P, "patch">("patch", path, ask);
   delete = <P extends keyof paths>(path: P, ask: Ask<Operation<P, "delete">> = {}) => this.send<P, "delete">("delete", path, ask);
 
+  /** A file that only who is signed in may have. */
+  async file(path: "/v1/advisors/{id}/greeting", values: { id: string }): Promise<Blob> {
+    const headers = { Authorization: `Bearer ${this.token}` };
+    const answer = await fetch(fill(path, values, {}), { headers, signal: AbortSignal.timeout(patience) }).catch(() => null);
+    if (!answer) throw new Problem(0, "offline");
+    if (!answer.ok) throw new Problem(answer.status, "internal");
+    return answer.blob();
+  }
+
   private async send<P extends keyof paths, M extends Method>(method: M, path: P, ask: Ask<Operation<P, M>>): Promise<Answer<Operation<P, M>>> {
     const where = fill(String(path), ask.path ?? {}, ask.query ?? {});
     const headers: Record<string, string> = { Authorization: `Bearer ${this.token}`, Accept: "application/json" };
     if (ask.body !== undefined) headers["Content-Type"] = "application/json";
+    if (ask.file) headers["Content-Type"] = "application/octet-stream";
     if (method === "post") headers["Idempotency-Key"] = ask.key ?? newKey();
     let answer: Response;
     try {
       answer = await fetch(where, {
         method: method.toUpperCase(),
         headers,
-        body: ask.body === undefined ? null : JSON.stringify(ask.body),
+        body: ask.file ?? (ask.body === undefined ? null : JSON.stringify(ask.body)),
         keepalive: ask.last ?? false,
-        signal: AbortSignal.timeout(patience),
+        signal: AbortSignal.timeout(ask.file ? uploads : patience),
       });
     } catch {
       throw new Problem(0, "offline");
