@@ -21,7 +21,8 @@ import (
 // see.
 type AdvisorProfile struct {
 	Advisor
-	Own *AdvisorOwn `json:"own,omitempty" doc:"Not there for sites and clients."`
+	AtMost *int64      `json:"wait_at_most,omitempty" example:"540" doc:"Seconds that a client who joined the line now would wait for their turn, at most as far as is known, while the advisor is busy."`
+	Own    *AdvisorOwn `json:"own,omitempty" doc:"Not there for sites and clients."`
 }
 
 // AdvisorOwn is what an advisor has set, and within which bounds.
@@ -80,6 +81,14 @@ func (h *Host) advisorProfile(ctx context.Context, id ivr.AdvisorID) (*struct{ B
 		return nil, err
 	}
 	out := AdvisorProfile{Advisor: advisorOf(plan, s)}
+	if s.State == store.Busy {
+		wait, err := h.Store.LongestWait(ctx, plan, id, plan.Terms(string(id), s.Wish))
+		if err != nil {
+			return nil, err
+		}
+		atMost := secondsUp(wait)
+		out.AtMost = &atMost
+	}
 	if role := asker(ctx).Role; role == store.RoleAdvisor || role == store.RoleAdmin {
 		price, talk := plan.Limits.OwnPrice, plan.Limits.Predetermined
 		out.Own = &AdvisorOwn{s.OnLine, s.Wish.PerMinute, seconds(s.Wish.Predetermined),

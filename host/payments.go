@@ -127,19 +127,31 @@ func (h *Host) topUpNow(ctx context.Context, in *struct {
 	if err := onlyClient(ctx, in.ID); err != nil {
 		return nil, err
 	}
+	account, err := h.Store.Client(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	elsewhere := func(code string) *Problem { // the money can be added on the site
+		p := newProblem(code)
+		p.TopUp = h.whereToAdd(in.ID, in.Body.Amount, account.Currency)
+		return p
+	}
 	p, err := h.Cashier.Pay(ctx, asker(ctx).Who(), store.Payment{ID: paymentID(in.ID, in.Key), Client: in.ID, Amount: in.Body.Amount})
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		return nil, newProblem("key_reused")
+	case errors.Is(err, store.ErrNoMeans):
+		return nil, elsewhere("no_payment_method")
+	case errors.Is(err, ErrPaymentsOff):
+		return nil, elsewhere("payments_off")
 	case err != nil:
 		return nil, err
 	case p.State == store.PaymentDeclined:
-		declined := newProblem("payment_declined")
+		declined := elsewhere("payment_declined")
 		declined.Detail = declinedWords[payment.Reason(p.Reason)]
 		return nil, declined
 	}
-	account, err := h.Store.Client(ctx, in.ID)
-	if err != nil {
+	if account, err = h.Store.Client(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	answer := &topUpAnswer{http.StatusCreated, TopUp{p.ID, p.State, p.Amount, p.Currency, account.Available()}}

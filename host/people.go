@@ -59,6 +59,7 @@ type Receipt struct {
 	Charge    money.Amount    `json:"charge" example:"478" doc:"In minor units."`
 	Refunded  money.Amount    `json:"refunded" example:"0" doc:"What was paid back of the charge."`
 	Held      money.Amount    `json:"held" example:"5000" doc:"What was set aside for it; what was not charged is available again."`
+	Longest   int64           `json:"longest_seconds,omitempty" example:"1507" doc:"While it is live: the longest talk, in all, that what is held and what the client can still spend pay for, within the limits. Not there in lists."`
 	Stars     int             `json:"stars,omitempty" minimum:"1" maximum:"5" doc:"That the client gave by key after the talk."`
 }
 
@@ -155,7 +156,16 @@ func (h *Host) receipt(ctx context.Context, in *ByID[ivr.CallID]) (*struct{ Body
 	if err != nil {
 		return nil, err
 	}
-	return &struct{ Body Receipt }{receiptOf(r)}, nil
+	out := receiptOf(r)
+	if r.Open() && r.Terms != nil {
+		caps, err := h.Store.Caps(ctx, r.Client)
+		if err != nil {
+			return nil, err
+		}
+		longest, _ := r.Terms.Talk(out.Held + caps.MayHold)
+		out.Longest = seconds(longest)
+	}
+	return &struct{ Body Receipt }{out}, nil
 }
 
 func (h *Host) deposit(ctx context.Context, in *struct {

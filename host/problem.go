@@ -343,7 +343,12 @@ func (h *Host) topUp(err error, client ivr.ClientID, plan dialplan.Plan) error {
 	p := newProblem("no_funds")
 	p.Missing, p.Available, p.Currency = poor.Missing, poor.Available, plan.Currency
 	p.Detail = poor.Missing.String() + " " + plan.Currency + " are missing for a talk of " + poor.Predetermined.String() + "."
-	p.TopUp = strings.NewReplacer("{client}", url.QueryEscape(string(client)), "{currency}", plan.Currency,
-		"{missing}", strconv.FormatInt(int64(poor.Missing), 10)).Replace(h.TopUp)
+	p.TopUp = h.whereToAdd(client, poor.Missing, plan.Currency)
 	return p
+}
+
+// whereToAdd is where a client adds an amount; "" where the host knows no place.
+func (h *Host) whereToAdd(client ivr.ClientID, amount money.Amount, currency string) string {
+	return strings.NewReplacer("{client}", url.QueryEscape(string(client)), "{currency}", currency,
+		"{missing}", strconv.FormatInt(int64(amount), 10)).Replace(h.TopUp)
 }

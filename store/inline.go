@@ -63,6 +63,16 @@ func inLine(ctx context.Context, q sqlx.QueryerContext, plan dialplan.Plan, advi
 	return place, atMost, err
 }
 
+// LongestWait is how long a client who joined the advisor's line now would wait for their
+// turn, at most: see [Store.JoinQueue].
+func (s *Store) LongestWait(ctx context.Context, plan dialplan.Plan, advisor ivr.AdvisorID, terms dialplan.Terms) (atMost time.Duration, err error) {
+	err = s.retry(ctx, func(ctx context.Context) error {
+		_, atMost, err = inLine(ctx, s.db, plan, advisor, terms, lastTicket)
+		return err
+	})
+	return atMost, err
+}
+
 // aroundAppointments is how long it takes until a turn where the advisor has appointments
 // meanwhile: they go first, and shortly before one there is no turn that would not be
 // over by then.

@@ -142,8 +142,9 @@ func (l *leg) failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	// 409 and 412: the channel is not in Stasis, or is being hung up.
-	if gone := refused(err, 404); gone || refused(err, 409, 412) {
+	// 409 and 412: the channel is not in Stasis, or is being hung up; a snoop is then
+	// refused with 500.
+	if gone := refused(err, 404); gone || refused(err, 409, 412, 500) {
 		select {
 		case <-l.ctx.Done():
 		case <-time.After(l.s.t.settle):

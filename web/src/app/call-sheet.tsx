@@ -1,9 +1,12 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { clock, length, money } from "../lib/format";
 import { t } from "../texts";
 import { Avatar, Button, Keypad, Notice, Round, Sheet } from "../ui/ui";
+import { Block } from "./block";
 import * as app from "./model";
+import { Note } from "./note";
+import { Ticking } from "./parts";
 import type { Call } from "./phone";
 
 const words = t.app.call;
@@ -37,12 +40,15 @@ function Who(p: { call: Call; title?: string; says?: ComponentChildren; pulse?: 
 }
 
 function Ringing(p: { call: Call }) {
+  const { kind, alias, seconds } = p.call.about;
+  const paid = seconds > 0 && <span>{words.paid(length(seconds))}</span>;
+  const agreed = kind === "appointment" && <span class="soft">{words.appointment}</span>;
   return (
     <>
-      <Who call={p.call} title={words.isCalling(p.call.about.alias || words.client)} pulse />
+      <Who call={p.call} title={words.isCalling(alias || words.client)} says={(paid || agreed) && <span class="lines">{paid}{agreed}</span>} pulse />
       <div class="bottom">
         <Round icon="hangup" name={words.decline} kind="bad" onClick={app.refuse} />
-        <Round icon="phone" name={words.answer} kind="good" onClick={() => void app.phone.value?.answer()} />
+        <Round icon="phone" name={kind ? words.accept : words.answer} kind="good" onClick={() => void app.phone.value?.answer()} />
       </div>
     </>
   );
@@ -62,41 +68,55 @@ function Asked(p: { call: Call }) {
 }
 
 function Talking(p: { call: Call }) {
-  const [keys, showKeys] = useState(false);
-  const since = app.talk.value?.talkingSince;
+  const [more, show] = useState<"" | "keys" | "note">("");
+  const { talkingSince = 0, client = "" } = app.talk.value ?? {};
   const phone = app.phone.value;
+  const time = talkingSince ? <Time since={talkingSince} seconds={p.call.about.seconds} /> : words.joining;
+  const toggle = (what: "keys" | "note") => show(more === what ? "" : what);
   return (
     <>
       {p.call.trouble && <Notice tone="warn">{words.trouble}</Notice>}
-      {keys ? (
+      {more === "" && <Who call={p.call} says={time} />}
+      {more === "keys" && (
         <div class="middle">
-          <p>{since ? <Clock since={since} /> : words.joining}</p>
+          <p>{time}</p>
           <Keypad name={t.common.keypad} names={{ "*": t.common.star, "#": t.common.hash }} onKey={(key) => phone?.key(key)} />
         </div>
-      ) : (
-        <Who call={p.call} says={since ? <Clock since={since} /> : words.joining} />
+      )}
+      {more === "note" && (
+        <div class="middle fill">
+          <p>{time}</p>
+          <Note client={client} rows={8} />
+        </div>
       )}
       <div class="bottom">
         <Round icon={p.call.muted ? "muted" : "mic"} name={words.mute} pressed={p.call.muted} onClick={() => phone?.mute(!p.call.muted)} />
-        <Round icon="keypad" name={words.keypad} pressed={keys} onClick={() => showKeys(!keys)} />
+        <Round icon="keypad" name={words.keypad} pressed={more === "keys"} onClick={() => toggle("keys")} />
+        {client && <Round icon="note" name={words.note} pressed={more === "note"} onClick={() => toggle("note")} />}
         <Round icon="hangup" name={words.hangUp} kind="bad" onClick={() => phone?.hangUp()} />
       </div>
     </>
   );
 }
 
-/** The time since, by the second. It is not read out each time. */
-function Clock(p: { since: number }) {
-  const [, tick] = useState(0);
-  useEffect(() => {
-    const timer = setInterval(() => tick((n) => n + 1), 500);
-    return () => clearInterval(timer);
-  }, []);
-  return <span class="clock" role="timer" aria-live="off">{clock(Date.now() - p.since)}</span>;
+/** What is left of the time that is paid; the time that was talked, where more was paid
+ * since, of which the phone is not told. */
+function Time(p: { since: number; seconds: number }) {
+  return (
+    <span class="lines">
+      <Ticking class="clock">
+        {(now) => {
+          const left = p.since + p.seconds * 1000 - now;
+          return left > 0 ? clock(left + 999) : clock(now - p.since);
+        }}
+      </Ticking>
+      <Ticking class="soft">{(now) => (p.since + p.seconds * 1000 > now ? words.left : words.talkedSoFar)}</Ticking>
+    </span>
+  );
 }
 
 function Over(p: { call: Call }) {
-  const result = app.talk.value?.result;
+  const { result, client } = app.talk.value ?? {};
   const why = words.endings[p.call.ending ?? "there"];
   return (
     <>
@@ -110,6 +130,12 @@ function Over(p: { call: Call }) {
           </p>
         )}
       </div>
+      {client && (
+        <div class="stack">
+          <Note client={client} rows={3} />
+          <Block client={client} name={p.call.about.alias || words.client} />
+        </div>
+      )}
       <Button full onClick={app.callSeen}>{t.common.done}</Button>
     </>
   );

@@ -11,6 +11,7 @@ export interface Device extends Account {
 }
 
 const name = "parley.device";
+const thePhone = "parley.phone";
 
 export function device(advisor: string): Device | null {
   const text = localStorage.getItem(name);
@@ -28,10 +29,15 @@ export function beThePhone(steal: boolean, taken: () => void): Promise<boolean> 
   return new Promise((resolve) => {
     const forever = new Promise<void>(() => {});
     navigator.locks
-      .request("parley.phone", steal ? { steal } : { ifAvailable: true }, (lock) => {
+      .request(thePhone, steal ? { steal } : { ifAvailable: true }, (lock) => {
         resolve(lock !== null);
         return lock ? forever : undefined;
       })
       .catch(taken);
   });
+}
+
+/** Whether a window of this browser is the phone. */
+export async function isThePhone(): Promise<boolean> {
+  return (await navigator.locks.query()).held?.some((lock) => lock.name === thePhone) ?? false;
 }

@@ -2,7 +2,7 @@ import { batch, computed, effect, signal } from "@preact/signals";
 import { Problem, type Schema } from "../lib/api";
 import { listen, type Connection } from "../lib/events";
 import { Session } from "../lib/session";
-import { beThePhone, device, keepDevice } from "./device";
+import { beThePhone, device, isThePhone, keepDevice } from "./device";
 import type { Phone } from "./phone";
 import { allowRinging, ring } from "./ringer";
 
@@ -19,6 +19,11 @@ export const phone = signal<Phone | null>(null); // once its code is loaded
 export const elsewhere = signal(false); // another window is the phone
 
 export const me = session.owner;
+/** Who is told of each event, or null when all may have changed. */
+export const told = new Set<(e: Schema["Event"] | null) => void>();
+
+const tell = (e: Schema["Event"] | null) => told.forEach((f) => f(e));
+
 export const onLine = computed(() => advisor.value?.own?.on_line ?? false);
 /** This device's line, as the host knows it. */
 export const mine = computed(() => {
@@ -38,7 +43,10 @@ effect(() => {
   stopListening();
   if (session.state.value !== "in") return;
   const events = listen(session.api.value, {
-    fresh: () => void look(),
+    fresh: () => {
+      void look();
+      tell(null);
+    },
     event: heard,
     over: () => void session.leave(),
   });
@@ -46,7 +54,8 @@ effect(() => {
   stopListening = () => (stop(), events.stop());
 });
 
-async function look() {
+/** Reads what holds of the advisor. */
+export async function look() {
   try {
     const path = { id: me.value };
     const [a, l] = await Promise.all([
@@ -59,6 +68,7 @@ async function look() {
       problem.value = "";
     });
     if (!mine.value && !verification.value) stop(); // another device took the line over
+    if ((phone.value?.registration.value ?? "off") === "off") elsewhere.value = onLine.value && verified.value && (await isThePhone());
     if (sessionStorage.getItem(wasOnLine) && verified.value && !phone.value) await goOnLine();
   } catch (e) {
     failed(e);
@@ -76,13 +86,17 @@ function heard(e: Schema["Event"]) {
     case "line.unverified":
       void look();
       break;
+    case "call.opened":
+      client.value = e.client ?? "";
+      break;
     case "call.talking":
-      if (talk.value) talk.value = { ...talk.value, talkingSince: Date.now() };
+      if (talk.value) talk.value = { ...talk.value, client: e.client ?? "", talkingSince: talk.value.talkingSince || Date.now() };
       break;
     case "call.ended":
-      if (talk.value) talk.value = { ...talk.value, result: e.data as unknown as Result };
+      if (talk.value) talk.value = { ...talk.value, client: e.client ?? "", result: e.data as unknown as Result };
       break;
   }
+  tell(e);
   if (e.type === "line.verified" && verification.value) verification.value = { ...verification.value, state: "verified" };
 }
 
@@ -249,6 +263,7 @@ interface Result {
 
 export interface Talk {
   call: string;
+  client: string; // once it is known
   /** Whether the advisor has to say by key that they take it; else they said so here. */
   asked: boolean;
   accepted: boolean;
@@ -257,6 +272,7 @@ export interface Talk {
 }
 
 export const talk = signal<Talk | null>(null);
+const client = signal(""); // of the call that was opened last
 
 /** Watches the phone: rings, remembers, wakes. */
 function watch(p: Phone) {
@@ -265,7 +281,7 @@ function watch(p: Phone) {
     ring(call?.phase === "ringing");
     if (!call || verification.peek()) return;
     if (talk.peek()?.call !== call.id) {
-      talk.value = { call: call.id, asked: call.about.alias === "", accepted: false, talkingSince: 0 };
+      talk.value = { call: call.id, client: client.peek(), asked: call.about.kind === "", accepted: false, talkingSince: 0 };
     }
     const now = talk.peek();
     if (call.phase === "up" && now && !now.asked && !now.accepted) accept();

@@ -16,7 +16,7 @@ export type Ending = "here" | "there" | "missed" | "declined" | "broken" | "micr
 export interface Call {
   id: string;
   /** What the exchange tells of the caller, where it does. */
-  about: { kind: string; alias: string; topic: string };
+  about: { kind: string; alias: string; topic: string; seconds: number }; // seconds: that the client's money buys
   phase: "ringing" | "joining" | "up" | "over";
   since: number; // ms; of the phase
   muted: boolean;
@@ -110,7 +110,12 @@ export class Phone {
     const header = (name: string) => plain(session, name);
     this.call.value = {
       id: session.id,
-      about: { kind: header("X-Parley-Kind"), alias: header("X-Parley-Alias"), topic: header("X-Parley-Topic") },
+      about: {
+        kind: header("X-Parley-Kind"),
+        alias: header("X-Parley-Alias"),
+        topic: header("X-Parley-Topic"),
+        seconds: Number(header("X-Parley-Seconds")) || 0,
+      },
       phase: "ringing",
       since: Date.now(),
       muted: false,
