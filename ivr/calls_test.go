@@ -131,7 +131,10 @@ func (s *scene) set(t *testing.T, text string) {
 	case "loan":
 		s.town.LoanErr = map[string]error{"none": ivr.ErrNoLoan, "expired": ivr.ErrLoanExpired}[w[1]]
 	case "line":
-		s.town.Loan.Line.Verified = w[1] == "verified"
+		s.town.Loan.Line.Verified = w[1] != "unverified"
+		if w[1] == "telephone" {
+			s.town.Loan.Line.Kind, s.town.Loan.Line.Address = ivr.Phone, w[2]
+		}
 	case "ledger":
 		s.town.LedgerErr = map[string]error{
 			"down": errors.New("connection refused"), "cap": &ivr.NoFunds{Missing: 100, ByCap: true}, "client-busy": ivr.ErrClientBusy,
@@ -216,6 +219,8 @@ func (s *scene) person(t *testing.T, w []string, duration func(int) time.Duratio
 		who.KeyAfter = duration(2)
 	case "busy", "unreachable":
 		who.Does = w[1]
+	case "telephone":
+		s.town.Loan.ClientLine.Address = w[2]
 	case "never":
 		who.Does = ""
 	case "answers", "declines":
