@@ -64,7 +64,7 @@ var eventKinds = map[string]eventKind{
 			{"reason", "not_enough, expired, needs_owner, unusable, refused or unanswered", ""}}},
 	"client.deleted":   {"A client was deleted: forget them too.", nil},
 	"advisor.deleted":  {"An advisor was deleted: forget them too.", nil},
-	"advisor.presence": {"An advisor went on line, or off line.", []eventField{{"on_line", "true or false", ""}}},
+	"advisor.presence": {"An advisor went on line, or off line.", []eventField{{"on_line", "true or false", ""}, {"why", "no answer or unreachable, where a call put them off line", ""}}},
 	"line.verified":    {"An advisor has proved a line: it can be rung.", []eventField{{"line", "", ""}}},
 	"line.unverified":  {"A line was changed: it must be verified again.", []eventField{{"line", "", ""}}},
 	"plan.activated":   {"An administrator made a plan the one in force.", []eventField{{"version", "", ""}, {"from", "when it holds", ""}}},

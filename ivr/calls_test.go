@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,10 +58,11 @@ func TestCalls(t *testing.T) {
 // scene is a town and what a call in it needs.
 type scene struct {
 	town     *ivrtest.Town
-	plan     dialplan.Plan
+	plan     dialplan.Plan // as it is set up
+	inForce  atomic.Pointer[dialplan.Plan]
 	ani      string
 	script   string
-	running  *ivr.Service
+	running  atomic.Pointer[ivr.Service]
 	dies     time.Duration // the program is killed
 	diesAt   int           // or at this line of the transcript
 	stops    time.Duration // the program is asked to stop
@@ -164,16 +166,18 @@ func (s *scene) set(t *testing.T, text string) {
 	case "plan": // longest 3m follows after 2m
 		longest, follows := duration(2), dialplan.LiveCalls(w[3])
 		time.AfterFunc(duration(5), func() {
-			s.plan.Version++
-			s.plan.Limits.LongestTalk, s.plan.Limits.LiveCalls = longest, follows
-			s.town.Note("plan %d: %v at most, calls that are up %s", s.plan.Version, longest, follows)
-			s.running.Follow(s.plan)
+			plan := *s.inForce.Load()
+			plan.Version++
+			plan.Limits.LongestTalk, plan.Limits.LiveCalls = longest, follows
+			s.inForce.Store(&plan)
+			s.town.Note("plan %d: %v at most, calls that are up %s", plan.Version, longest, follows)
+			s.running.Load().Follow(plan)
 		})
 	case "host": // ends the call after 2m
 		time.AfterFunc(duration(3), func() {
-			for _, call := range s.running.Calls() {
+			for _, call := range s.running.Load().Calls() {
 				s.town.Note("the host ends the call")
-				s.running.End(call.ID, "abuse")
+				s.running.Load().End(call.ID, "abuse")
 			}
 		})
 	case "program":
@@ -233,12 +237,13 @@ func (s *scene) person(t *testing.T, w []string, duration func(int) time.Duratio
 // service is a copy of the program in the town, and how to make it stop.
 func (s *scene) service(p *ivrtest.Program) (*ivr.Service, context.CancelFunc) {
 	stopping, stop := context.WithCancel(context.Background())
-	s.running = &ivr.Service{
+	service := &ivr.Service{
 		Switch: p, Ledger: p, Directory: p, Verifications: p, Desk: p, Payments: p, Stopping: stopping,
-		Plan: func() (dialplan.Plan, error) { return s.plan, nil },
+		Plan: func() (dialplan.Plan, error) { return *s.inForce.Load(), nil },
 		Log:  slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
-	return s.running, stop
+	s.running.Store(service)
+	return service, stop
 }
 
 // play runs one call to its end and returns its town.
@@ -249,6 +254,7 @@ func play(t *testing.T, setup string) *ivrtest.Town {
 			s.set(t, line)
 		}
 	}
+	s.inForce.Store(&s.plan)
 	town, program := s.town, s.town.Program()
 	service, stop := s.service(program)
 	if s.dies > 0 {

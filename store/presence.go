@@ -38,6 +38,25 @@ func (s *Store) SetPresence(ctx context.Context, advisor ivr.AdvisorID, onLine b
 	return nil
 }
 
+// missed puts an advisor off line who did not answer a client's call, or could not be
+// rung, unless they have come on line since: or one client after another would wait for a
+// telephone that nobody hears.
+func (s *Store) missed(ctx context.Context, cdr ivr.CDR) error {
+	if cdr.Kind == ivr.VerificationCall || cdr.Disposition != "no answer" && cdr.Disposition != "unreachable" {
+		return nil
+	}
+	return s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		done, err := tx.ExecContext(ctx, `UPDATE advisors SET on_line_since = NULL WHERE id = $1 AND on_line_since < $2`, cdr.Advisor, cdr.StartedAt)
+		if err != nil {
+			return err
+		}
+		if n, err := done.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		return s.emit(ctx, tx, Event{Type: "advisor.presence", Advisor: cdr.Advisor, Data: map[string]any{"on_line": false, "why": cdr.Disposition}})
+	})
+}
+
 // Side is which of the two wants a block.
 type Side string
 

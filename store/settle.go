@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -36,6 +37,9 @@ func (s *Store) Close(ctx context.Context, cdr ivr.CDR) error {
 	})
 	if err != nil {
 		return fmt.Errorf("close call %s: %w", cdr.Call, err)
+	}
+	if err := s.missed(ctx, cdr); err != nil {
+		slog.Warn("an advisor who did not answer stays on line", "call", cdr.Call, "advisor", cdr.Advisor, "err", err)
 	}
 	s.Notify(ctx, TopicEvents)
 	s.Notify(ctx, TopicQueue)
