@@ -15,6 +15,11 @@ import (
 
 func (h *hosted) webhook(types ...string) Webhook {
 	h.t.Helper()
+	// What happened before cannot be read while an older transaction runs, anywhere in the
+	// cluster, and would be told to it too.
+	for readableYet := false; !readableYet; {
+		h.must(h.db.Get(&readableYet, `SELECT NOT EXISTS (SELECT FROM events WHERE NOT (`+readable+`))`))
+	}
 	w, err := h.RequestWebhook(h.t.Context(), Request{h.site, fmt.Sprint("hook-", h.calls.Add(1)), "hook"}, "test", "https://site.example/hook", types)
 	h.must(err)
 	return w

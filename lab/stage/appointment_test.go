@@ -247,6 +247,28 @@ func TestAppointmentDialledInTooLate(t *testing.T) {
 	d.audit()
 }
 
+// Or they are called when the advisor is free: in the queue, as anybody.
+func TestAppointmentDialledInTooLateCalledBack(t *testing.T) {
+	d := newDated(t)
+	d.agrees(4*time.Second, "dial_in", twentySeconds)
+	d.becomes("open", patience)
+	number := d.it.Number
+	d.becomes("client_no_show", 14*time.Second+patience)
+	d.it.Number = number
+	late := d.dialsIn()
+	d.hears(late, "press-2-to-be-called-back")
+	d.must(late.Keys(d.ctx, "2"))
+	d.hears(late, "you-will-be-called")
+	d.ends(late)
+	onPhone := d.called()
+	advisor := d.talks(onPhone)
+	d.must(onPhone.Hangup(d.ctx))
+	d.ends(advisor)
+	if call := d.recorded("completed"); call.Kind != "call back" {
+		t.Errorf("recorded as %q", call.Kind)
+	}
+}
+
 // The client does not take our call, and pays what the plan says; the advisor is not rung.
 func TestAppointmentClientDoesNotCome(t *testing.T) {
 	d := newDated(t)
