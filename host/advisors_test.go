@@ -353,8 +353,18 @@ func TestWhatAnAdvisorKnowsAfterATalk(t *testing.T) {
 		Plan: w.plan.Version, Terms: terms, StartedAt: time.Now(), Least: terms.Least(), Most: terms.Most(), Concurrent: w.plan.Limits.Concurrent}
 	_, err := w.store.Hold(ctx, o)
 	w.must(err)
+	other, err := w.store.AddAdvisor(ctx, store.Advisor{Name: "Berta"})
+	w.must(err)
+	if paid, err := app.PaidTime(ctx, string(o.Call)); err != nil || paid < time.Minute {
+		t.Errorf("in the call %v are paid, %v", paid, err)
+	}
+	_, err = w.newAdvisorToken(other.ID).PaidTime(ctx, string(o.Call))
+	w.problem("another advisor's call", err, 404, "not_found")
 	w.must(w.store.Close(ctx, ivr.CDR{Call: o.Call, Kind: ivr.ClientCall, DID: o.DID, ANI: o.ANI, Client: clientID, Advisor: w.advisor, Plan: o.Plan, StartedAt: o.StartedAt,
 		Segments: []ivr.Segment{{JoinedAt: time.Now(), Talk: 6 * time.Minute}}, Charge: 1200, Shares: money.Split(1200, 60), Disposition: "completed", Cause: ivr.NormalClearing, EndedBy: "client"}))
+	if paid, err := app.PaidTime(ctx, string(o.Call)); err != nil || paid != 0 {
+		t.Errorf("after it %v are paid, %v", paid, err)
+	}
 	calls, err := app.OwnCalls(ctx, id, "", 10)
 	w.must(err)
 	if len(calls) != 1 || calls[0].ID != string(o.Call) || calls[0].Client.Name != "Heron" || calls[0].Seconds != 360 || calls[0].Share != 720 || calls[0].Currency != "EUR" || calls[0].Outcome != "completed" {

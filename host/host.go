@@ -99,6 +99,7 @@ func New(c Config) *Host {
 	h.callRoutes()
 	h.adjustmentRoutes()
 	h.deskRoutes()
+	h.statisticsRoutes()
 	h.paymentRoutes()
 	h.clientRoutes()
 	h.tokenRoutes()

@@ -64,6 +64,11 @@ type EarnedInAll struct {
 	Amount   money.Amount `json:"amount" example:"1240" doc:"In minor units."`
 }
 
+// PaidTime is how long a client can talk for.
+type PaidTime struct {
+	Seconds int64 `json:"seconds" example:"1507"`
+}
+
 // Note is what an advisor wrote down about a client.
 type Note struct {
 	Note string     `json:"note"`
@@ -81,6 +86,10 @@ func (h *Host) ownClientRoutes() {
 		OperationID: "list-own-calls", Method: http.MethodGet, Path: "/v1/advisors/{id}/calls", Errors: none,
 		Summary: "List an advisor's calls that have ended", Description: "The newest first.",
 	}, h.ownCalls, ofAdvisor...)
+	add(h, huma.Operation{
+		OperationID: "get-paid-time", Method: http.MethodGet, Path: "/v1/calls/{id}/paid-time", Errors: none,
+		Summary: "See how long a client can talk for, in all", Description: "For the advisor in a call of theirs: more when the client adds money, and 0 when the call is over.",
+	}, h.paidTime, store.RoleAdvisor)
 	add(h, huma.Operation{
 		OperationID: "get-earnings", Method: http.MethodGet, Path: "/v1/advisors/{id}/earnings", Errors: none, Summary: "See what an advisor has earned",
 	}, h.earnings, ofAdvisor...)
@@ -130,6 +139,18 @@ func (h *Host) ownCalls(ctx context.Context, in *byAdvisorPage) (*struct{ Body A
 		out.Calls[i] = AdvisorCall{c.ID, Named{string(c.Client), c.Alias}, c.StartedAt, float64(c.TalkMS) / 1000, c.Share, c.Currency, c.Disposition}
 	}
 	return &struct{ Body AdvisorCalls }{out}, nil
+}
+
+func (h *Host) paidTime(ctx context.Context, in *ByID[ivr.CallID]) (*struct{ Body PaidTime }, error) {
+	r, err := h.Store.Receipt(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := onlyOwn(ctx, r.Advisor); err != nil {
+		return nil, err
+	}
+	longest, err := h.longest(ctx, r, receiptOf(r).Held)
+	return &struct{ Body PaidTime }{PaidTime{longest}}, err
 }
 
 func (h *Host) earnings(ctx context.Context, in *struct {

@@ -57,7 +57,9 @@ func TestPaymentMethods(t *testing.T) {
 
 	w.payBy(new(payment.Test))
 	_, err = session.TopUp(ctx, "top-up-1", string(id), 20_00)
-	w.problem("nothing saved", err, 409, "no_payment_method")
+	if p := w.problem("nothing saved", err, 409, "no_payment_method"); p.TopUp != "https://site.example/add?client="+string(id)+"&amount=2000&currency=EUR" {
+		t.Errorf("led to %q", p.TopUp)
+	}
 	_, err = session.PaymentMethod(ctx, string(id))
 	w.problem("nothing to see", err, 404, "not_found")
 	w.problem("a client names the means", session.SavePaymentMethod(ctx, string(id), method), 403, "not_allowed")

@@ -157,15 +157,18 @@ func (h *Host) receipt(ctx context.Context, in *ByID[ivr.CallID]) (*struct{ Body
 		return nil, err
 	}
 	out := receiptOf(r)
-	if r.Open() && r.Terms != nil {
-		caps, err := h.Store.Caps(ctx, r.Client)
-		if err != nil {
-			return nil, err
-		}
-		longest, _ := r.Terms.Talk(out.Held + caps.MayHold)
-		out.Longest = seconds(longest)
+	out.Longest, err = h.longest(ctx, r, out.Held)
+	return &struct{ Body Receipt }{out}, err
+}
+
+// longest is for how long, in all, a live call can be paid: seconds, 0 where it is over.
+func (h *Host) longest(ctx context.Context, r store.Receipt, held money.Amount) (int64, error) {
+	if !r.Open() || r.Terms == nil {
+		return 0, nil
 	}
-	return &struct{ Body Receipt }{out}, nil
+	caps, err := h.Store.Caps(ctx, r.Client)
+	longest, _ := r.Terms.Talk(held + caps.MayHold)
+	return seconds(longest), err
 }
 
 func (h *Host) deposit(ctx context.Context, in *struct {

@@ -62,6 +62,9 @@ func TestBusyQueueTurn(t *testing.T) {
 		p.Choices[1].After > worst || p.Choices[1].After < worst-20 || p.Choices[3].After != 0 {
 		t.Errorf("told %+v", p)
 	}
+	if shown, err := session.Advisor(t.Context(), string(w.advisor)); err != nil || shown.AtMost == nil || *shown.AtMost < worst-20 || *shown.AtMost > worst {
+		t.Errorf("shown: %+v: %v", shown, err)
+	}
 	first, err := w.join(session, "page")
 	w.must(err)
 	if first.State != "waiting" || first.Place != 1 || first.Advisor.Name != "Anna" || first.Topic != "a cat" || first.Away || first.Talk != "" || first.Until != nil ||

@@ -216,7 +216,8 @@ func TestAdvisorsAndReceipts(t *testing.T) {
 		Plan: w.plan.Version, Terms: terms, StartedAt: time.Now(), Least: terms.Least(), Most: terms.Most(), Concurrent: w.plan.Limits.Concurrent}
 	_, err = w.store.Hold(ctx, o)
 	w.must(err)
-	if r, err := session.Receipt(ctx, string(o.Call)); err != nil || r.State != "live" || r.Held != 50_00 {
+	longest, _ := terms.Talk(50_00)
+	if r, err := session.Receipt(ctx, string(o.Call)); err != nil || r.State != "live" || r.Held != 50_00 || r.Longest != int64(longest/time.Second) {
 		t.Errorf("the live call's receipt: %+v, %v", r, err)
 	}
 	see(session, "busy")

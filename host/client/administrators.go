@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -287,4 +288,23 @@ func (c Client) TakeBackLoan(ctx context.Context, loan string) error {
 
 func (c Client) Status(ctx context.Context) (s Status, err error) {
 	return s, c.do(ctx, http.MethodGet, "/v1/status", "", nil, &s)
+}
+
+// Statistics are calls, talk and money by the hour, the oldest first.
+type Statistics struct {
+	Currency string
+	Hours    []StatisticsHour
+}
+
+// StatisticsHour is of the calls that began in one hour and have ended.
+type StatisticsHour struct {
+	From            time.Time
+	Calls, Answered int
+	TalkSeconds     float64 `json:"talk_seconds"`
+	Held, Captured  int64
+}
+
+// Statistics tells of the last hours, with the one that has begun.
+func (c Client) Statistics(ctx context.Context, hours int) (s Statistics, err error) {
+	return s, c.do(ctx, http.MethodGet, "/v1/statistics?hours="+strconv.Itoa(hours), "", nil, &s)
 }

@@ -12,7 +12,8 @@ import (
 // clients do not see.
 type AdvisorProfile struct {
 	Advisor
-	Own *struct {
+	AtMost *int64 `json:"wait_at_most"` // while they are busy: seconds until a turn
+	Own    *struct {
 		OnLine        bool  `json:"on_line"`
 		PerMinute     int64 `json:"per_minute"`
 		Predetermined int64 `json:"predetermined_seconds"`
@@ -195,6 +196,13 @@ func (c Client) OwnCalls(ctx context.Context, id, before string, limit int) ([]A
 	var page struct{ Calls []AdvisorCall }
 	err := c.do(ctx, http.MethodGet, advisor(id, fmt.Sprintf("/calls?limit=%d&before=%s", limit, url.QueryEscape(before))), "", nil, &page)
 	return page.Calls, err
+}
+
+// PaidTime is for how long the client of a live call of the advisor's can talk, in all.
+func (c Client) PaidTime(ctx context.Context, call string) (time.Duration, error) {
+	var paid struct{ Seconds int64 }
+	err := c.do(ctx, http.MethodGet, "/v1/calls/"+url.PathEscape(call)+"/paid-time", "", nil, &paid)
+	return time.Duration(paid.Seconds) * time.Second, err
 }
 
 // Earnings may be narrowed by zone, from and to.

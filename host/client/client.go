@@ -130,6 +130,7 @@ type Receipt struct {
 	Price        *Price
 	Charge, Held int64
 	Refunded     int64
+	Longest      int64 `json:"longest_seconds"` // while it is live
 	Stars        int
 }
 

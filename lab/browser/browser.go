@@ -162,6 +162,12 @@ func (b *Browser) Open(ctx context.Context, url string, look Look) (*Page, error
 	return p, b.do(ctx, "open", args, &p.id)
 }
 
+// OpenBeside opens one more window of the same user.
+func (b *Browser) OpenBeside(ctx context.Context, other *Page, url string) (*Page, error) {
+	p := &Page{b: b}
+	return p, b.do(ctx, "open", map[string]any{"url": url, "beside": other.id}, &p.id)
+}
+
 // wav is four seconds of a tone that can be repeated without a click: 48 kHz, mono.
 func wav(hz float64) []byte {
 	const rate, samples = 48000, 4 * 48000

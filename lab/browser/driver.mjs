@@ -78,8 +78,8 @@ const find = (page, { role, name, text }) =>
   role ? page.getByRole(role, name ? { name, exact: true } : {}).first() : page.getByText(text, { exact: false }).first();
 
 const commands = {
-  async open({ url, width, height, dark }) {
-    const context = await browser.newContext({
+  async open({ url, width, height, dark, beside }) {
+    const context = beside ? pages.get(beside).context() : await browser.newContext({
       viewport: { width, height },
       colorScheme: dark ? "dark" : "light",
       permissions: ["microphone"],
@@ -88,7 +88,7 @@ const commands = {
       locale: "en-GB",
       timezoneId: "Europe/Berlin",
     });
-    await context.addInitScript(ears);
+    if (!beside) await context.addInitScript(ears);
     const page = await context.newPage();
     page.setDefaultTimeout(20_000);
     page.complaints = [];
@@ -106,6 +106,7 @@ const commands = {
   there: ({ page, ...what }) => find(page, what).isVisible(),
   read: ({ page, selector }) => page.locator(selector).first().innerText(),
   fill: ({ page, name, value }) => page.getByLabel(name, { exact: true }).fill(value),
+  choose: ({ page, name, path }) => page.getByLabel(name, { exact: true }).setInputFiles(path),
   press: ({ page, value }) => page.keyboard.press(value),
   focused: ({ page }) => page.evaluate(() => document.activeElement?.getAttribute("aria-label") || document.activeElement?.textContent || ""),
   goto: ({ page, url }) => page.goto(url),
@@ -128,7 +129,7 @@ const commands = {
     const { violations } = await page.evaluate((tags) => globalThis.axe.run(document, { runOnly: tags }), tags);
     return violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.html + " " + n.failureSummary).join(" | ")}`);
   },
-  close: ({ page }) => page.context().close(),
+  close: ({ page }) => (page.context().pages().length > 1 ? page.close() : page.context().close()),
   crash: ({ page }) => page.goto("chrome://crash").catch(() => {}),
 };
 

@@ -48,6 +48,11 @@ func (p *Page) Fill(ctx context.Context, label, text string) error {
 	return p.do(ctx, "fill", map[string]any{"name": label, "value": text}, nil)
 }
 
+// Choose chooses a file, where the page lets its user do so.
+func (p *Page) Choose(ctx context.Context, label, path string) error {
+	return p.do(ctx, "choose", map[string]any{"name": label, "path": path}, nil)
+}
+
 // Press presses a key of the keyboard, such as Tab.
 func (p *Page) Press(ctx context.Context, key string) error {
 	return p.do(ctx, "press", map[string]any{"value": key}, nil)
