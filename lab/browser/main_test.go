@@ -53,7 +53,7 @@ func TestMain(m *testing.M) {
 
 func setUp(ctx context.Context) (err error) {
 	// Pictures of a call that rings take longer than an advisor would.
-	plan := strings.NewReplacer("ring: 8s", "ring: 60s", "accept: 12s", "accept: 60s").Replace(stage.Plan)
+	plan := strings.NewReplacer("ring: 8s", "ring: 60s", "accept: 12s", "accept: 60s", "second_person: 5000", "second_person: 10").Replace(stage.Plan)
 	if shared, err = stage.Open(ctx, stage.Options{Plan: plan, RTPTimeout: 5 * time.Second}); err != nil {
 		shared = &stage.Stage{}
 		return err
@@ -162,22 +162,27 @@ var clients atomic.Int64
 // rings is a client's call up to the advisor's app ringing.
 func (s *scene) rings() *phone.Call {
 	s.Helper()
-	var err error
-	s.client, err = shared.NewClient(s.ctx, "Blue Heron", fmt.Sprintf("+49151%08d", 10000000+clients.Add(1)), 2000)
-	s.must(err)
+	s.someClient()
 	loan, err := shared.Lend(s.ctx, s.client, s.advisor, "--topic", "a cat")
 	s.must(err)
 	call, err := s.client.Phone.Dial(s.ctx, loan.DID)
 	s.must(err)
 	s.must(call.Keys(s.ctx, "#")) // the price is cut short
-	s.must(s.app.See(s.ctx, "A client is calling"))
+	s.must(s.app.See(s.ctx, "Blue Heron is calling"))
 	return call
 }
 
-// accepts answers in the app, and says yes to the voice that asks.
+// someClient is a client with money, for the scene.
+func (s *scene) someClient() {
+	s.Helper()
+	var err error
+	s.client, err = shared.NewClient(s.ctx, "Blue Heron", fmt.Sprintf("+49151%08d", 10000000+clients.Add(1)), 2000)
+	s.must(err)
+}
+
+// accepts takes the call in the app, which also says yes to the voice that asks.
 func (s *scene) accepts() {
 	s.Helper()
-	s.must(s.app.Click(s.ctx, "button", "Answer"))
 	s.must(s.app.Click(s.ctx, "button", "Accept"))
 }
 

@@ -45,7 +45,7 @@ function Request(p: { a: Appointment }) {
     <li class="stack">
       <What a={a} />
       <Trouble problem={problem} />
-      <div class="buttons">
+      <div class="buttons answer">
         <Button kind="good" icon="check" busy={busy} onClick={() => void run(() => day.accept(a))}>{words.accept}</Button>
         <Button kind="plain" icon="clock" onClick={() => open("propose")}>{words.propose}</Button>
         <Button kind="bare" onClick={() => open("decline")}>{words.decline}</Button>

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { clock, length, money } from "../lib/format";
 import { t } from "../texts";
 import { Avatar, Button, Keypad, Notice, Round, Sheet } from "../ui/ui";
@@ -69,9 +69,9 @@ function Asked(p: { call: Call }) {
 
 function Talking(p: { call: Call }) {
   const [more, show] = useState<"" | "keys" | "note">("");
-  const { talkingSince = 0, client = "" } = app.talk.value ?? {};
+  const { talkingSince = 0, client = "", paid = 0 } = app.talk.value ?? {};
   const phone = app.phone.value;
-  const time = talkingSince ? <Time since={talkingSince} seconds={p.call.about.seconds} /> : words.joining;
+  const time = talkingSince ? <Time since={talkingSince} seconds={paid} /> : words.joining;
   const toggle = (what: "keys" | "note") => show(more === what ? "" : what);
   return (
     <>
@@ -99,9 +99,16 @@ function Talking(p: { call: Call }) {
   );
 }
 
-/** What is left of the time that is paid; the time that was talked, where more was paid
- * since, of which the phone is not told. */
+const asks = 10_000; // ms
+
+/** What is left of the time that is paid; the time that was talked where that is not
+ * known. */
 function Time(p: { since: number; seconds: number }) {
+  useEffect(() => {
+    void app.lookPaid();
+    const timer = setInterval(() => void app.lookPaid(), asks);
+    return () => clearInterval(timer);
+  }, []);
   return (
     <span class="lines">
       <Ticking class="clock">

@@ -28,15 +28,22 @@ export const soon = signal<Appointment | null>(null);
 /** It begins soon, and no line of the advisor's can be rung. */
 export const verifyNow = computed(() => soon.value !== null && !lines.value.some((line) => line.verified_at));
 
+const near = 15 * 60_000; // ms; what begins within is told of after a reload, too
+const over = /^appointment\.(kept|missed|cancelled|declined|proposed)$/;
+
 told.add((e) => {
   const id = e?.data["appointment"];
-  if (e?.type === "appointment.reminder" || e?.type === "appointment.verify_line") void remind(String(id));
-  else if (e && id === soon.value?.id) soon.value = null; // it has begun, or is not to be
+  if (!e) void appointments.look().then(() => (soon.value = agreed.value.find(beginsSoon) ?? null));
+  else if (e.type === "appointment.reminder" || e.type === "appointment.verify_line") void remind(String(id));
+  else if (over.test(e.type) && id === soon.value?.id) soon.value = null;
 });
+
+const isToBe = (a: Appointment) => a.state === "accepted" || a.state === "open";
+const beginsSoon = (a: Appointment) => isToBe(a) && Date.parse(a.starts_at) - Date.now() < near;
 
 async function remind(id: string) {
   const a = await session.api.value.get("/v1/appointments/{id}", { path: { id } }).catch(() => null);
-  if (a?.state === "accepted" || a?.state === "open") soon.value = a; // of an old event it may be over
+  if (a && isToBe(a)) soon.value = a; // of an old event it may be over
 }
 
 const change = async (ask: Promise<Appointment>) => {

@@ -1,5 +1,6 @@
 import { render } from "preact";
 import "../ui/ui.css";
+import "./app.css";
 import { SignIn } from "../ui/sign-in";
 import { t } from "../texts";
 import { Home } from "./home";

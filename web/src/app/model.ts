@@ -87,13 +87,13 @@ function heard(e: Schema["Event"]) {
       void look();
       break;
     case "call.opened":
-      client.value = e.client ?? "";
+      opened.value = of(e);
       break;
     case "call.talking":
-      if (talk.value) talk.value = { ...talk.value, client: e.client ?? "", talkingSince: talk.value.talkingSince || Date.now() };
+      if (talk.value) talk.value = { ...talk.value, ...of(e), talkingSince: talk.value.talkingSince || Date.now() };
       break;
     case "call.ended":
-      if (talk.value) talk.value = { ...talk.value, client: e.client ?? "", result: e.data as unknown as Result };
+      if (talk.value) talk.value = { ...talk.value, ...of(e), result: e.data as unknown as Result };
       break;
   }
   tell(e);
@@ -262,8 +262,10 @@ interface Result {
 }
 
 export interface Talk {
-  call: string;
-  client: string; // once it is known
+  call: string; // the phone's name for it
+  id: string; // the host's, once it is known
+  client: string; // likewise
+  paid: number; // seconds that the client can talk for, in all
   /** Whether the advisor has to say by key that they take it; else they said so here. */
   asked: boolean;
   accepted: boolean;
@@ -272,7 +274,18 @@ export interface Talk {
 }
 
 export const talk = signal<Talk | null>(null);
-const client = signal(""); // of the call that was opened last
+const opened = signal({ id: "", client: "" }); // the last call
+
+const of = (e: Schema["Event"]) => ({ id: String(e.data["call"] ?? ""), client: e.client ?? "" });
+
+/** Asks how long the client can talk for: they may have added money, of which no event
+ * tells the advisor. */
+export async function lookPaid() {
+  const id = talk.value?.id;
+  if (!id) return;
+  const paid = await session.api.value.get("/v1/calls/{id}/paid-time", { path: { id } }).catch(() => null);
+  if (paid?.seconds && talk.value?.id === id) talk.value = { ...talk.value, paid: paid.seconds };
+}
 
 /** Watches the phone: rings, remembers, wakes. */
 function watch(p: Phone) {
@@ -281,7 +294,7 @@ function watch(p: Phone) {
     ring(call?.phase === "ringing");
     if (!call || verification.peek()) return;
     if (talk.peek()?.call !== call.id) {
-      talk.value = { call: call.id, client: client.peek(), asked: call.about.kind === "", accepted: false, talkingSince: 0 };
+      talk.value = { call: call.id, ...opened.peek(), paid: call.about.seconds, asked: call.about.kind === "", accepted: false, talkingSince: 0 };
     }
     const now = talk.peek();
     if (call.phase === "up" && now && !now.asked && !now.accepted) accept();

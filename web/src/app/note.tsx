@@ -24,7 +24,10 @@ export function Note(p: { client: string; rows?: number }) {
   const keep = async () => {
     const note = typed.current;
     if (note === kept.current) return;
-    if (await run(() => session.api.value.put("/v1/advisors/{id}/clients/{client}/note", { path, body: { note }, last: true }))) kept.current = note;
+    await run(async () => {
+      await session.api.value.put("/v1/advisors/{id}/clients/{client}/note", { path, body: { note }, last: true });
+      kept.current = note;
+    });
   };
   useEffect(() => {
     void read();

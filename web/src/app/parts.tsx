@@ -55,12 +55,13 @@ export function Loaded<T>(p: { of: Kept<T>; children: (value: T) => ComponentChi
 
 export function Area(p: { label: string; hint?: string } & TextareaHTMLAttributes<HTMLTextAreaElement>) {
   const { label, hint, ...area } = p;
+  const id = useId();
   return (
-    <label class="field">
-      {label}
-      <textarea rows={3} {...area} />
-      {hint && <small>{hint}</small>}
-    </label>
+    <div class="field">
+      <label for={id}>{label}</label>
+      <textarea id={id} aria-describedby={hint && `${id}-hint`} rows={3} {...area} />
+      {hint && <small id={`${id}-hint`}>{hint}</small>}
+    </div>
   );
 }
 

@@ -150,12 +150,14 @@ export class Phone {
     });
   }
 
-  /** The call is up when there is sound: a digit that is keyed before is lost. */
+  /** The call is up when there is sound: a digit that is keyed before is lost. For some
+   * milliseconds more the browser takes no digits, and says so by no event. */
   private joined(session: RTCSession) {
     const joining = session === this.session && this.call.value?.phase === "joining";
-    if (joining && session.isEstablished() && session.connection?.connectionState === "connected") {
-      this.change(session, { phase: "up", since: Date.now() });
-    }
+    const peer = session.connection;
+    if (!joining || !session.isEstablished() || peer?.connectionState !== "connected") return;
+    if (peer.getSenders().some((sender) => sender.dtmf?.canInsertDTMF)) this.change(session, { phase: "up", since: Date.now() });
+    else setTimeout(() => this.joined(session), 50);
   }
 
   /** The exchange's BYE may have gone to the connection that was lost: ask. Whoever is

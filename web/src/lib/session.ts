@@ -10,6 +10,7 @@ type Role = Schema["Token"]["role"];
 interface Kept {
   token: string;
   owner: string; // the client or advisor; "" for others
+  holder?: string; // who holds it, by name
 }
 
 export class Session {
@@ -19,6 +20,7 @@ export class Session {
 
   readonly api = computed(() => new API(this.kept.value?.token ?? "", this.lost));
   readonly owner = computed(() => this.kept.value?.owner ?? "");
+  readonly holder = computed(() => this.kept.value?.holder ?? "");
 
   constructor(private readonly role: Role) {
     const known = sessionStorage.getItem(this.name);
@@ -44,7 +46,7 @@ export class Session {
     try {
       const token = await new API(handed, () => {}).post("/v1/tokens/rotation", { body: {} });
       if (token.role !== this.role) throw new Problem(403, "otherRole");
-      this.keep({ token: token.token, owner: token.advisor ?? token.client ?? "" });
+      this.keep({ token: token.token, owner: token.advisor ?? token.client ?? "", holder: token.holder ?? "" });
     } catch (e) {
       this.keep(null);
       this.refused.value = !(e instanceof Problem) || e.status === 0 ? "offline" : e.code === "otherRole" ? "otherRole" : "noToken";

@@ -1,5 +1,5 @@
 import type { ComponentChildren, InputHTMLAttributes } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useId, useRef } from "preact/hooks";
 import { Icon, type IconName } from "./icon";
 
 // The components that every page is made of. They hold no state of their own beyond
@@ -11,6 +11,7 @@ export function Button(p: {
   kind?: Kind;
   icon?: IconName;
   busy?: boolean;
+  off?: boolean; // not yet: something is to be done first
   full?: boolean;
   onClick: () => void;
   children: ComponentChildren;
@@ -20,8 +21,8 @@ export function Button(p: {
     <button
       type="button"
       class={`button ${p.kind ?? "main"} ${p.full ? "full" : ""}`}
-      aria-disabled={p.busy ? "true" : undefined}
-      onClick={() => p.busy || p.onClick()}
+      aria-disabled={p.busy || p.off ? "true" : undefined}
+      onClick={() => p.busy || p.off || p.onClick()}
     >
       {p.busy ? <Wait /> : p.icon && <Icon name={p.icon} />}
       {p.children}
@@ -166,11 +167,13 @@ export function Keypad(p: { name: string; names: Record<"*" | "#", string>; onKe
 
 export function Field(p: { label: string; hint?: string } & InputHTMLAttributes<HTMLInputElement>) {
   const { label, hint, ...input } = p;
+  const id = useId();
+  // The hint describes the field; its name is the label alone.
   return (
-    <label class="field">
-      {label}
-      <input {...input} />
-      {hint && <small>{hint}</small>}
-    </label>
+    <div class="field">
+      <label for={id}>{label}</label>
+      <input id={id} aria-describedby={hint && `${id}-hint`} {...input} />
+      {hint && <small id={`${id}-hint`}>{hint}</small>}
+    </div>
   );
 }
