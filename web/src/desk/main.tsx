@@ -1,9 +1,14 @@
 import { render } from "preact";
 import "../ui/ui.css";
-import { Session } from "../lib/session";
+import "./desk.css";
 import { SignIn } from "../ui/sign-in";
 import { t } from "../texts";
+import { Desk } from "./desk";
+import { session } from "./model";
 
-const session = new Session("admin");
+function App() {
+  return session.state.value === "in" ? <Desk /> : <SignIn session={session} title={t.signIn.desk} />;
+}
+
 const page = document.getElementById("page");
-if (page) render(<SignIn session={session} title={t.signIn.desk} />, page);
+if (page) render(<App />, page);
