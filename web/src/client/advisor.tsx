@@ -1,10 +1,9 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Schema } from "../lib/api";
-import { length, money, when } from "../lib/format";
+import { length, money, shortLength, when } from "../lib/format";
 import { language, t } from "../texts";
 import { Icon } from "../ui/icon";
 import { Button, Card, Chip, Notice, Wait } from "../ui/ui";
-import { shortLength } from "./advisors";
 import * as model from "./model";
 import { Now } from "./now";
 import { Face, Facts, Hinted, Place, Stars, State } from "./parts";

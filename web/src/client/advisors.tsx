@@ -1,4 +1,4 @@
-import { length, money, when } from "../lib/format";
+import { money, when } from "../lib/format";
 import { t } from "../texts";
 import { Wait } from "../ui/ui";
 import * as model from "./model";
@@ -54,5 +54,3 @@ function One(p: { advisor: Schema["Advisor"] }) {
     </article>
   );
 }
-
-export const shortLength = (seconds: number) => length(seconds >= 120 ? Math.ceil(seconds / 60) * 60 : seconds);

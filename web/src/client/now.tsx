@@ -1,8 +1,8 @@
 import { useState } from "preact/hooks";
 import type { Schema } from "../lib/api";
+import { shortLength } from "../lib/format";
 import { t } from "../texts";
 import { Button, Notice } from "../ui/ui";
-import { shortLength } from "./advisors";
 import { AppointmentCard } from "./appointments";
 import * as model from "./model";
 import { Countdown } from "./parts";

@@ -1,11 +1,10 @@
 import { useEffect, useId, useState } from "preact/hooks";
 import type { Problem, Schema } from "../lib/api";
-import { length, money, number, when } from "../lib/format";
+import { length, money, number, shortLength, when } from "../lib/format";
 import { t } from "../texts";
 import { Icon } from "../ui/icon";
 import { Button, Sheet, Wait } from "../ui/ui";
 import { AddMoney } from "./add-money";
-import { shortLength } from "./advisors";
 import * as model from "./model";
 import { Countdown, explain, Face, Facts, Head, Lost, Said } from "./parts";
 import { go, to } from "./route";

@@ -25,6 +25,9 @@ export function length(seconds: number): string {
   return parts.join(" ") || unit(0, "second");
 }
 
+/** A length of which nobody needs the seconds: whole minutes from two on, rounded up. */
+export const shortLength = (seconds: number) => length(seconds >= 120 ? Math.ceil(seconds / 60) * 60 : seconds);
+
 export const time = (at: string | Date) => new Intl.DateTimeFormat(language, { timeStyle: "short" }).format(new Date(at));
 export const date = (at: string | Date) => new Intl.DateTimeFormat(language, { dateStyle: "medium" }).format(new Date(at));
 
