@@ -282,7 +282,7 @@ func (h *Host) status(ctx context.Context, _ *struct{}) (*struct{ Body Status },
 	if !out.Asterisk.OK {
 		out.Asterisk.Why = "it is not connected to this copy of the program"
 	}
-	version, _, err := h.Store.ActivePlan(ctx)
+	version, err := h.Store.ActivePlan(ctx)
 	if err != nil && !errors.Is(err, ivr.ErrNoPlan) {
 		return nil, err
 	}

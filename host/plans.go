@@ -179,7 +179,7 @@ func (h *Host) diffPlan(ctx context.Context, in *struct{ Body diffBody }) (*stru
 	against := in.Body.Against
 	var err error
 	if against == 0 {
-		if against, _, err = h.Store.ActivePlan(ctx); err != nil {
+		if against, err = h.Store.ActivePlan(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -164,11 +165,16 @@ func TestAChangedDeviceHasOtherCredentials(t *testing.T) {
 	if err != nil || again != line {
 		t.Errorf("the same request: %+v and %+v, %v", line, again, err)
 	}
+	var looked Cursor
 	endpoints := func(want ...Endpoints) {
 		t.Helper()
-		got, err := h.Endpoints(ctx)
+		got, _, err := h.Endpoints(ctx, Cursor{})
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("Asterisk is to know %+v, %v; want %+v", got, err, want)
+		}
+		got, looked, err = h.Endpoints(ctx, looked)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("since the last look have changed %+v, %v; want %+v", got, err, want)
 		}
 	}
 	endpoints(Endpoints{line.ID, ivr.SIP, 1, false})
@@ -197,6 +203,67 @@ func TestAChangedDeviceHasOtherCredentials(t *testing.T) {
 		t.Errorf("to be rung: %+v, %v", c.Line, err)
 	}
 	h.clean()
+}
+
+// Who looks for changed endpoints reads what has changed, also what was being written when
+// they looked before; what does not change Asterisk is not read.
+func TestOnlyChangedEndpointsAreRead(t *testing.T) {
+	h := newHosted(t)
+	ctx := t.Context()
+	var lines []ivr.LineID
+	for _, key := range []string{"line-no-1", "line-no-2"} {
+		line, err := h.RequestLine(ctx, Request{h.site, key, "sip"}, h.plan, "Ada", ivr.Line{Advisor: h.advisor, Kind: ivr.SIP})
+		h.must(err)
+		lines = append(lines, line.ID)
+	}
+	var looked Cursor
+	look := func() (changed []ivr.LineID) {
+		t.Helper()
+		list, next, err := h.Endpoints(ctx, looked)
+		h.must(err)
+		looked = next
+		for _, l := range list {
+			changed = append(changed, l.Line)
+		}
+		return changed
+	}
+	if got := look(); !slices.Equal(got, lines) {
+		t.Errorf("the first look reads %v, want %v", got, lines)
+	}
+	// What is being written in all of Postgres holds a look back: it may read the same again.
+	nothing := func(why string) {
+		t.Helper()
+		var got []ivr.LineID
+		for range 100 {
+			if got = look(); len(got) == 0 {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Errorf("%s: %v are read again and again", why, got)
+	}
+	nothing("looked at before")
+	challenge, code, err := h.CreateChallenge(ctx, lines[0])
+	h.must(err)
+	h.must(h.Check(ctx, challenge, code, "call_1"))
+	if got := look(); len(got) > 0 {
+		t.Errorf("a verified line is another endpoint: %v", got)
+	}
+	// A change that is not committed when others are looked at.
+	late, err := h.db.Beginx()
+	h.must(err)
+	defer late.Rollback()
+	_, err = late.Exec(`UPDATE lines SET generation = generation + 1, verified_at = NULL, verified_how = NULL WHERE id = $1`, lines[0])
+	h.must(err)
+	h.must(h.ChangeLine(ctx, "Ada", "", lines[1], ivr.App, ""))
+	if got := look(); !slices.Equal(got, lines[1:]) {
+		t.Errorf("read %v, want %v", got, lines[1:])
+	}
+	h.must(late.Commit())
+	if got := look(); !slices.Contains(got, lines[0]) {
+		t.Errorf("a change that was committed late is not read: %v", got)
+	}
+	nothing("looked at in the end")
 }
 
 // Only numbers that the plan allows are called: when a line is added, and again when it is

@@ -49,12 +49,21 @@ type Endpoints struct {
 	Retired    bool // this one's too
 }
 
-// Endpoints lists those of all lines that ever had any.
-func (s *Store) Endpoints(ctx context.Context) (list []Endpoints, err error) {
+// Endpoints lists those of all lines that ever had any and were changed since an earlier
+// look: all of them where that is the zero Cursor. The next look is from next on. What was
+// being written at the time of a look may be listed by the next one again.
+func (s *Store) Endpoints(ctx context.Context, since Cursor) (list []Endpoints, next Cursor, err error) {
+	next, err = s.EventsEnd(ctx) // before the look: who writes now is seen from there
+	if err != nil {
+		return nil, since, err
+	}
 	err = s.list(ctx, &list, `
 		SELECT id AS line, kind, generation, retired_at IS NOT NULL AS retired FROM lines
-		WHERE kind <> $1 OR generation > 1 ORDER BY id`, ivr.Phone)
-	return list, err
+		WHERE (kind <> 'phone' OR generation > 1) AND endpoint_xid >= $1::xid8 ORDER BY id`, fmt.Sprint(since.xid))
+	if err != nil {
+		return nil, since, fmt.Errorf("list endpoints: %w", err)
+	}
+	return list, next, nil
 }
 
 // RequestLine is [Store.AddLine] for whoever may ask twice. The ID and the address of l

@@ -101,16 +101,11 @@ func (s *Store) PlanVersion(ctx context.Context, version int64) (p PlanVersion, 
 	return p, nil
 }
 
-// ActivePlan is the version in force and its text, or [ivr.ErrNoPlan]. The database's
-// clock decides.
-func (s *Store) ActivePlan(ctx context.Context) (version int64, text string, err error) {
-	var row struct {
-		Version int64
-		Text    string
-	}
-	err = s.get(ctx, &row, `SELECT version, text FROM plans WHERE version = (`+selectActive+`)`)
+// ActivePlan is the version in force, or [ivr.ErrNoPlan]. The database's clock decides.
+func (s *Store) ActivePlan(ctx context.Context) (version int64, err error) {
+	err = s.get(ctx, &version, selectActive)
 	if errors.Is(err, ErrNotFound) {
 		err = ivr.ErrNoPlan
 	}
-	return row.Version, row.Text, err
+	return version, err
 }

@@ -90,7 +90,7 @@ func TestOpenRefusesWhatItCannotServe(t *testing.T) {
 func TestPlanPointer(t *testing.T) {
 	w := newTown(t)
 	ctx := t.Context()
-	if _, _, err := w.ActivePlan(ctx); !errors.Is(err, ivr.ErrNoPlan) {
+	if _, err := w.ActivePlan(ctx); !errors.Is(err, ivr.ErrNoPlan) {
 		t.Errorf("no plan: %v", err)
 	}
 	var versions []int64
@@ -104,7 +104,9 @@ func TestPlanPointer(t *testing.T) {
 	}
 	for _, v := range []int64{1, 2, 2, 1} {
 		w.must(w.ActivatePlan(ctx, v, "Eva"))
-		active, text, err := w.ActivePlan(ctx)
+		active, err := w.ActivePlan(ctx)
+		w.must(err)
+		text, err := w.Plan(ctx, active)
 		if err != nil || active != v || text != map[int64]string{1: "a", 2: "b"}[v] {
 			t.Errorf("active is %d, %q, %v; want %d", active, text, err, v)
 		}

@@ -15,31 +15,33 @@ import (
 const endpointsEvery = 10 * time.Second
 
 // pushEndpoints makes an endpoint in Asterisk for every line that is a phone of ours,
-// and takes those away that lines had before they were changed or retired: at the
-// start, when one is changed, and all again on every new connection, since an Asterisk
-// that was killed may have lost the last ones. What it should have is derived from the
-// database alone.
+// and takes those away that lines had before they were changed or retired: of all lines
+// at the start and on every new connection, since an Asterisk that was killed may have
+// lost the last ones; and of those that are changed. What it should have is derived from
+// the database alone.
 func pushEndpoints(ctx context.Context, asterisk *ari.Switch, s *store.Store, log *slog.Logger) {
 	notices := s.Listen(ctx, store.TopicLines)
-	done, epoch := map[ivr.LineID]store.Endpoints{}, asterisk.Epoch()
+	var looked store.Cursor                  // all changes of before were read
+	todo := map[ivr.LineID]store.Endpoints{} // and these are not done yet
+	epoch := asterisk.Epoch()
 	for {
 		if now := asterisk.Epoch(); now != epoch {
-			clear(done)
-			epoch = now
+			looked, epoch = store.Cursor{}, now
 		}
-		lines, err := s.Endpoints(ctx)
+		changed, next, err := s.Endpoints(ctx, looked)
 		if err != nil && ctx.Err() == nil {
 			log.Warn("changed SIP phones cannot register yet", "err", err)
 		}
-		for _, l := range lines {
-			if done[l.Line] == l {
-				continue
-			}
+		looked = next
+		for _, l := range changed {
+			todo[l.Line] = l
+		}
+		for line, l := range todo {
 			if err := pushLine(ctx, asterisk, s, l); err != nil {
-				log.Warn("a SIP phone cannot register yet, or still can", "line", l.Line, "err", err)
+				log.Warn("a SIP phone cannot register yet, or still can", "line", line, "err", err)
 				continue
 			}
-			done[l.Line] = l
+			delete(todo, line)
 		}
 		select {
 		case <-ctx.Done():

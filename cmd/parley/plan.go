@@ -85,7 +85,7 @@ func (a *app) planDiff() *cobra.Command {
 		Args: cobra.RangeArgs(1, 2),
 		RunE: a.withStore(func(ctx context.Context, s *store.Store, _ config, args []string) (answer, error) {
 			if len(args) == 1 {
-				active, _, err := s.ActivePlan(ctx)
+				active, err := s.ActivePlan(ctx)
 				if err != nil {
 					return answer{}, err
 				}
@@ -239,7 +239,7 @@ func planText(ctx context.Context, s *store.Store, name string) ([]byte, error) 
 
 func versionOrActive(ctx context.Context, s *store.Store, args []string) (int64, error) {
 	if len(args) == 0 {
-		version, _, err := s.ActivePlan(ctx)
+		version, err := s.ActivePlan(ctx)
 		return version, err
 	}
 	version, err := strconv.ParseInt(args[0], 10, 64)

@@ -197,7 +197,7 @@ func openStore(ctx context.Context, c config) (*store.Store, error) {
 
 // planner knows the plan in force. It asks the store which that is for every call:
 // an activation holds for the next call, and a store that does not answer means no
-// call. Only the parsing is remembered.
+// call. What a version says never changes: it is read and parsed once.
 type planner struct {
 	store *store.Store
 
@@ -210,33 +210,31 @@ const planTimeout = 3 * time.Second
 func (p *planner) active() (dialplan.Plan, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), planTimeout)
 	defer cancel()
-	version, text, err := p.store.ActivePlan(ctx)
+	version, err := p.store.ActivePlan(ctx)
 	if err != nil {
 		return dialplan.Plan{}, err
 	}
-	return p.parse(version, text)
+	return p.version(ctx, version)
 }
 
 // version is any saved version.
 func (p *planner) version(ctx context.Context, version int64) (dialplan.Plan, error) {
+	p.mu.Lock()
+	plan, known := p.parsed[version]
+	p.mu.Unlock()
+	if known {
+		return plan, nil
+	}
 	text, err := p.store.Plan(ctx, version)
 	if err != nil {
 		return dialplan.Plan{}, err
 	}
-	return p.parse(version, text)
-}
-
-func (p *planner) parse(version int64, text string) (dialplan.Plan, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if plan, known := p.parsed[version]; known {
-		return plan, nil
-	}
-	plan, err := dialplan.Parse([]byte(text))
-	if err != nil {
+	if plan, err = dialplan.Parse([]byte(text)); err != nil {
 		return dialplan.Plan{}, fmt.Errorf("plan %d cannot be read by this program; activate another: %w", version, err)
 	}
 	plan.Version = version
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.parsed == nil {
 		p.parsed = map[int64]dialplan.Plan{}
 	}
