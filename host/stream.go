@@ -24,7 +24,7 @@ func (h *Host) eventRoutes() {
 	add(h, huma.Operation{
 		OperationID: "stream-events", Method: http.MethodGet, Path: "/v1/events", Summary: "Hear of events as they happen",
 		Description: "Server-sent events: a client's session hears of its client, an advisor's app of its advisor, others of all. " +
-			"Each has an id: sent back as Last-Event-ID, or as after, it goes on there, and nothing is missed or told twice. " +
+			"Each has an id: sent back as Last-Event-ID, or as after, it goes on there, and nothing is missed or told twice; for 90 days. " +
 			"Without it only what happens from now on is told. A comment comes every 15 seconds. A page reads it by fetch, " +
 			"since EventSource cannot send a token; the stream ends when the token does.",
 		Responses: map[string]*huma.Response{"200": {Description: "Events, until either side ends it.", Content: map[string]*huma.MediaType{
@@ -52,8 +52,12 @@ func (h *Host) streamEvents(ctx context.Context, in *struct {
 		if err != nil {
 			return nil, err
 		}
-		if cursor.After(end) {
-			return nil, invalid(where, "this event is not known here: ask without it, and look anew at what is shown")
+		forgotten, err := h.Store.EventsForgotten(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if cursor.After(end) || forgotten.After(cursor) {
+			return nil, invalid(where, "this event is not known here, or not any more: ask without it, and look anew at what is shown")
 		}
 		after = &cursor
 	}

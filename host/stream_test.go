@@ -3,11 +3,13 @@ package host
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -313,6 +315,36 @@ func TestUnknownCursorIsRefused(t *testing.T) {
 	}
 	if n := w.listeners(); n != 0 {
 		t.Errorf("%d listen", n)
+	}
+}
+
+// A cursor from before what is forgotten is refused too; one from after it is not.
+func TestForgottenCursorIsRefused(t *testing.T) {
+	w := newTown(t)
+	before, err := w.store.EventsEnd(t.Context())
+	w.must(err)
+	u, err := url.Parse(exchange.Postgres.SuperuserDSN)
+	w.must(err)
+	own, err := url.Parse(w.owner)
+	w.must(err)
+	u.Path = own.Path
+	db, err := sql.Open("postgres", u.String())
+	w.must(err)
+	defer db.Close()
+	w.must(w.store.SetPresence(t.Context(), w.advisor, false))
+	_, err = db.Exec("SET session_replication_role = replica; UPDATE events SET at = now() - interval '91 days'")
+	w.must(err)
+	if n, err := w.store.ForgetOld(t.Context()); err != nil || n == 0 {
+		t.Fatalf("%d are forgotten: %v", n, err)
+	}
+	answer := w.raw(w.site, before.String())
+	if text, _ := io.ReadAll(answer.Body); answer.StatusCode != 422 || !strings.Contains(string(text), "not any more") {
+		t.Errorf("from before: %s %s", answer.Status, text)
+	}
+	last, err := w.store.EventsForgotten(t.Context())
+	w.must(err)
+	if answer := w.raw(w.site, last.String()); answer.StatusCode != 200 {
+		t.Errorf("from the last on: %s", answer.Status)
 	}
 }
 

@@ -81,7 +81,7 @@ type talkBody struct {
 
 // Keyed is what every POST carries.
 type Keyed struct {
-	Key string `header:"Idempotency-Key" required:"true" minLength:"8" maxLength:"128" pattern:"^[!-~]+$" example:"4f9d1c1e-tap-1" doc:"Chosen by the sender, new for each new request."`
+	Key string `header:"Idempotency-Key" required:"true" minLength:"8" maxLength:"128" pattern:"^[!-~]+$" example:"4f9d1c1e-tap-1" doc:"Chosen by the sender, new for each new request. It is remembered for 30 days."`
 }
 
 // request is what the store remembers of a request, to do it once.

@@ -50,6 +50,9 @@ func (s *Service) offer(ctx context.Context, call *Call, number int, amount mone
 	words = append(words, sayAmount(amount, call.Terms.Currency)...)
 	key, err := call.Client.Ask(ctx, call.language(), Entry{Prompts: words, Most: 1, First: call.Plan.TopUp.KeyWithin})
 	call.asking.Unlock()
+	if err != nil && ctx.Err() == nil {
+		s.Log.Warn("warning not heard", "call", call.ID, "left", left, "err", err)
+	}
 	if err != nil || key != "1" {
 		return
 	}

@@ -120,6 +120,27 @@ func auditNightly(ctx context.Context, s *store.Store, log *slog.Logger) {
 	}
 }
 
+// forgetEvery is how often it is looked for what is kept for a time and no longer.
+const forgetEvery = time.Hour
+
+// forgetOld forgets it, until ctx ends.
+func forgetOld(ctx context.Context, s *store.Store, log *slog.Logger) {
+	for {
+		n, err := s.ForgetOld(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			log.Warn("what is old was not forgotten; will try again", "in", forgetEvery, "err", err)
+		case n > 0:
+			log.Info("old answers and events are forgotten", "rows", n)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(forgetEvery):
+		}
+	}
+}
+
 // running is what the HTTP API is told of the calls that this copy runs.
 type running struct{ ready *readiness }
 

@@ -77,6 +77,7 @@ func serve(ctx context.Context, c config, takeOver bool) error {
 	background.Go(func() { s.AnnouncePlans(ctx) })
 	background.Go(func() { host.DeliverWebhooks(ctx, s, c.allowPrivate, log) })
 	background.Go(func() { auditNightly(ctx, s, log) })
+	background.Go(func() { forgetOld(ctx, s, log) })
 	defer func() { stop(); background.Wait() }()
 	stopHost, err := startHost(ctx, c, s, plans, cashier, ready, log)
 	if err != nil {
