@@ -62,6 +62,20 @@ func (p Plan) MayCall(number string) error {
 	return nil
 }
 
+// E164 is a number as people of the plan's first country write it: with spaces, with 00,
+// or without the country. It is false where that is no number.
+func (p Plan) E164(text string) (string, bool) {
+	region := "ZZ"
+	if len(p.Numbers) > 0 {
+		region = p.Numbers[0].Country
+	}
+	n, err := phonenumbers.Parse(text, region)
+	if err != nil || !phonenumbers.IsPossibleNumber(n) {
+		return "", false
+	}
+	return phonenumbers.Format(n, phonenumbers.E164), true
+}
+
 func (r *reader) destinations(n *yaml.Node, path string) Destinations {
 	all := Destinations{}
 	r.each(n, path, func(name string, n *yaml.Node, path string) {

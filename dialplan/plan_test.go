@@ -239,3 +239,19 @@ func TestOnlyListedDestinationsAreCalled(t *testing.T) {
 		}
 	}
 }
+
+// People write their numbers as they do at home.
+func TestNumbersAsPeopleWriteThem(t *testing.T) {
+	plan := Plan{Numbers: []Number{{DID: "+493055500101", Country: "DE"}}}
+	for written, want := range map[string]string{
+		"0151 12345601": "+4915112345601", "+49 (151) 123-456.01": "+4915112345601", "0049 151 12345601": "+4915112345601", "+43 664 1234567": "+436641234567",
+		"1": "", "": "", "hello": "", "+": "", "+999 1234567": "",
+	} {
+		if got, ok := plan.E164(written); got != want || ok != (want != "") {
+			t.Errorf("%q is read as %q, %v; want %q", written, got, ok, want)
+		}
+	}
+	if got, ok := (Plan{}).E164("0151 12345601"); ok {
+		t.Errorf("without a country: %q", got)
+	}
+}

@@ -36,6 +36,9 @@ type Config struct {
 
 	Cashier *Cashier // takes clients' money; nil: payments are off
 
+	SMS       SMS    // sends clients their codes to sign in; nil: that is off
+	SignInURL string // where the site signs its people in; may be empty
+
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	AllowPrivate   bool           // webhooks may be sent to any address, also without TLS: for tests
 
@@ -66,8 +69,8 @@ const Version = "1.0.0"
 const about = `The host of a pay-per-minute advice line.
 
 Amounts are whole minor units of a currency, such as cents; times are RFC 3339.
-Every request but those for the host's own health, a picture and this page carries a token:
-"Authorization: Bearer parley_...". A POST carries an Idempotency-Key, chosen by
+Every request but those for the host's own health, a picture, a sign-in and this page carries a
+token: "Authorization: Bearer parley_...". A POST carries an Idempotency-Key, chosen by
 whoever sends it: the same request with the same key is done once and answered the
 same; what was refused may be sent again as it is. Errors are application/problem+json
 (RFC 9457): "code" says what is wrong, "remedy" what to do about it.`
@@ -103,6 +106,8 @@ func New(c Config) *Host {
 	h.paymentRoutes()
 	h.clientRoutes()
 	h.tokenRoutes()
+	h.signInRoutes()
+	h.sessionRoutes()
 	h.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, health{OK: true}) })
 	h.mux.HandleFunc("GET /readyz", h.readyz)
 	h.mux.HandleFunc("GET /openapi.yaml", h.openAPI)

@@ -19,6 +19,8 @@ type limits struct {
 	refused       *limit // requests with a token that is none, by address
 	talks         *limit // requests for a talk, by client
 	verifications *limit // of a line, by advisor
+	open          *limit // requests without a token, by address
+	signIns       *limit // codes that are asked for, by address
 }
 
 func newLimits() limits {
@@ -27,6 +29,8 @@ func newLimits() limits {
 		refused:       newLimit(ratelimit.Every(6*time.Second), 20),
 		talks:         newLimit(ratelimit.Every(3*time.Second), 10),
 		verifications: newLimit(ratelimit.Every(time.Minute), 5),
+		open:          newLimit(2, 60),
+		signIns:       newLimit(ratelimit.Every(30*time.Second), 10),
 	}
 }
 

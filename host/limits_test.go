@@ -15,7 +15,7 @@ import (
 
 // unlimited lets the town be asked as often as one likes. It is called first.
 func (w *town) unlimited() {
-	for _, l := range []**limit{&w.host.limits.tokens, &w.host.limits.refused, &w.host.limits.talks, &w.host.limits.verifications} {
+	for _, l := range []**limit{&w.host.limits.tokens, &w.host.limits.refused, &w.host.limits.talks, &w.host.limits.open, &w.host.limits.signIns, &w.host.limits.verifications} {
 		*l = newLimit(ratelimit.Inf, 0)
 	}
 }

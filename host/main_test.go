@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +28,24 @@ func TestMain(m *testing.M) {
 	os.Exit(lab.RunTests(m, lab.Options{WithoutAsterisk: true}, &exchange))
 }
 
+// record is a log that is read while it is written.
+type record struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
 // town is a host on a database of its own, with one advisor who is on line.
 type town struct {
 	*testing.T
@@ -35,7 +54,7 @@ type town struct {
 	url     string
 	plan    dialplan.Plan
 	ready   error // what the host is told
-	log     bytes.Buffer
+	log     record
 	advisor ivr.AdvisorID
 	site    client.Client
 	people  int

@@ -327,10 +327,16 @@ func TestWhatADeadProcessAskedForIsAskedAgainAtTheStart(t *testing.T) {
 // older moves a payment into the past.
 func (w *town) older(payment string, by time.Duration) {
 	w.Helper()
+	w.sql(`UPDATE payments SET asked_at = asked_at - $2 * interval '1 s' WHERE id = $1`, payment, by.Seconds())
+}
+
+// sql does something as the database's owner.
+func (w *town) sql(statement string, args ...any) {
+	w.Helper()
 	db, err := sql.Open("postgres", w.owner)
 	w.must(err)
 	defer db.Close()
-	_, err = db.ExecContext(w.Context(), `UPDATE payments SET asked_at = asked_at - $2 * interval '1 s' WHERE id = $1`, payment, by.Seconds())
+	_, err = db.ExecContext(w.Context(), statement, args...)
 	w.must(err)
 }
 

@@ -90,6 +90,10 @@ var kinds = map[string]kind{
 	"client_no_funds":      {409, "The client's money does not cover the appointment now", "Propose a later time, or accept it when the client has added money."},
 	"appointment_open":     {409, "An appointment is not over", "Cancel it, then send the same request again."},
 	"not_callable":         {422, "This telephone number may not be called", "Use a number of a country and a kind that the plan's destinations name; premium numbers never are."},
+	"wrong_code":           {422, "The code is not right", "Look at the newest message, and send the code that it has. A code can be tried 5 times."},
+	"code_over":            {409, "The code is over", "It has expired, was used, or was tried too often: ask for another (POST /v1/sign-ins)."},
+	"sign_in_off":          {503, "Signing in by a code is off", "The administrator sets sms.provider. The site can hand its clients in: POST /v1/sessions."},
+	"bad_assertion":        {400, "The assertion is not believed", "Correct what detail says. Each sign-in needs an assertion of its own."},
 	"key_reused":           {409, "The Idempotency-Key was used for another request", "Choose a new key for a new request."},
 	"conflict":             {409, "This ID was used with other content", "If it is another payment, give it another ID."},
 	"too_slow":             {408, "The request came too slowly", "Send it again, all at once."},
@@ -204,6 +208,7 @@ func (h *Host) problem(ctx context.Context, operation string, err error) *Proble
 		reserved *store.ClientReserved
 		closed   *store.OutOfHours
 		later    *store.VerifyLater
+		codes    *store.SignInLater
 		sound    *audio.Unusable
 		shot     *picture.Unusable
 		called   *store.ToBeCalled
@@ -232,6 +237,8 @@ func (h *Host) problem(ctx context.Context, operation string, err error) *Proble
 		return newProblem("no_ffmpeg")
 	case errors.As(err, &later):
 		return tooMany(time.Until(later.At))
+	case errors.As(err, &codes):
+		return tooMany(time.Until(codes.At))
 	case errors.As(err, &busy):
 		p := standsInTheWay("advisor_busy", store.Busy)
 		p.RetryAfter = max(1, int64(math.Ceil(time.Until(busy.Until).Seconds())))

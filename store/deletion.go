@@ -54,6 +54,7 @@ var (
 			RETURNING id, client, advisor, reserves
 		) ` + tellOver,
 		`UPDATE tokens SET revoked_at = now() WHERE client = $1 AND revoked_at IS NULL`,
+		`UPDATE sign_ins SET until = least(until, now()) WHERE client = $1`,
 	}
 	forgettingAdvisor = []string{
 		`UPDATE advisors SET name = '` + deleted + `', per_minute = 0, predetermined_ms = 0, on_line_since = NULL,

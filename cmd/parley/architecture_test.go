@@ -21,9 +21,10 @@ var architecture = map[string]string{
 	"host/audio":   "",
 	"host/payment": "ivr/money",
 	"host/picture": "",
+	"host/sms":     "",
 	"host":         "dialplan host/audio host/payment host/picture ivr ivr/money store web",
 	"host/client":  "",
-	"cmd/parley":   "dialplan host host/payment ivr ivr/ari ivr/money ivr/prompts store",
+	"cmd/parley":   "dialplan host host/payment host/sms ivr ivr/ari ivr/money ivr/prompts store",
 
 	"ivr/ivrtest":     "dialplan ivr ivr/money",
 	"asterisk-config": "",

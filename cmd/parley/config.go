@@ -43,6 +43,13 @@ var settings = []setting{
 	{key: "payment.stripe_key", what: "the secret key of Stripe's API", secret: true},
 	{key: "payment.stripe_webhook_secret", what: "of the webhook that Stripe sends to /v1/payments/webhooks/stripe; without it none is believed", secret: true},
 	{key: "payment.stripe_url", def: "https://api.stripe.com", what: "Stripe's API"},
+	{key: "http.sign_in_url", what: "where your site signs its people in: the clients' page leads there"},
+	{key: "sms.provider", def: smsOff, what: "who sends clients their codes to sign in: " + smsOff + ", " + smsTwilio + ", or " + smsConsole + ", which writes them into a file, for trying things out"},
+	{key: "sms.console_file", what: "where " + smsConsole + " writes"},
+	{key: "sms.twilio_account", what: "the account's SID"},
+	{key: "sms.twilio_token", what: "of the account", secret: true},
+	{key: "sms.twilio_url", def: "https://api.twilio.com", what: "Twilio's API"},
+	{key: "sms.from", what: "the number, or name, that messages come from"},
 	{key: "http.trusted_proxies", def: "127.0.0.1/32 ::1/128", what: "networks of the proxies before the HTTP API, whose X-Forwarded-For is believed"},
 	{key: "webhooks.allow_private", def: "no", what: "yes lets webhooks lead to any address, also without TLS: for tests alone"},
 	{key: "log.level", def: "info", what: "debug, info, warn or error"},
@@ -63,6 +70,10 @@ type config struct {
 	paymentProvider                    string
 	stripeURL, stripeKey               string
 	stripeWebhookSecret                string
+	signInURL                          string
+	smsProvider, smsFile, smsFrom      string
+	twilioURL                          string
+	twilioAccount, twilioToken         string
 	trustedProxies                     []netip.Prefix
 	allowPrivate                       bool
 	logLevel                           slog.Level
@@ -104,6 +115,8 @@ func (a *app) config() (config, error) {
 		httpAddr: get("http.addr"), topUpURL: get("http.top_up_url"),
 		paymentProvider: get("payment.provider"), stripeURL: get("payment.stripe_url"),
 		stripeKey: get("payment.stripe_key"), stripeWebhookSecret: get("payment.stripe_webhook_secret"),
+		signInURL: get("http.sign_in_url"), smsProvider: get("sms.provider"), smsFile: get("sms.console_file"), smsFrom: get("sms.from"),
+		twilioURL: get("sms.twilio_url"), twilioAccount: get("sms.twilio_account"), twilioToken: get("sms.twilio_token"),
 		origins: strings.FieldsFunc(get("http.origins"), func(r rune) bool { return r == ',' || r == ' ' }),
 	}
 	if c.promptsPath == "" {
@@ -127,6 +140,17 @@ func (a *app) config() (config, error) {
 		}
 	default:
 		bad("payment.provider must be %s, %s or %s", paymentsOff, paymentsStripe, paymentsTest)
+	}
+	switch {
+	case c.smsProvider == smsOff:
+	case c.smsProvider == smsConsole && c.smsFile == "":
+		bad("sms.console_file is not set: say where sms.provider %s writes", smsConsole)
+	case c.smsProvider == smsConsole:
+	case c.smsProvider == smsTwilio && (c.twilioAccount == "" || c.twilioToken == "" || c.smsFrom == ""):
+		bad("sms.twilio_account, sms.twilio_token and sms.from must be set, or sms.provider to %s", smsOff)
+	case c.smsProvider == smsTwilio:
+	default:
+		bad("sms.provider must be %s, %s or %s", smsOff, smsTwilio, smsConsole)
 	}
 	for _, text := range strings.FieldsFunc(get("http.trusted_proxies"), func(r rune) bool { return r == ',' || r == ' ' }) {
 		proxy, err := netip.ParsePrefix(text)

@@ -73,7 +73,7 @@ func startHost(ctx context.Context, c config, s *store.Store, plans *planner, ca
 	server := host.New(host.Config{
 		Store: s, Plan: plans.active, Ready: ready.check, TopUp: c.topUpURL, Cashier: cashier, Log: log,
 		Explain: explainer(s), Running: running{ready}, Asterisk: ready.connected,
-		Phones: c.phonesURL(), Origins: c.origins,
+		Phones: c.phonesURL(), Origins: c.origins, SMS: c.sms(log), SignInURL: c.signInURL,
 		TrustedProxies: c.trustedProxies, AllowPrivate: c.allowPrivate,
 	}).Server()
 	ctx, cancel := context.WithCancel(ctx)

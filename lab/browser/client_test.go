@@ -198,7 +198,7 @@ func TestBusyThenCalled(t *testing.T) {
 	free := v.busy()
 	v.opens()
 	v.clicks("button", "Wait or be called", "Be called")
-	v.must(v.app.See(v.ctx, "Your phone rings when it is your turn."))
+	v.must(v.app.See(v.ctx, "Your phone rings when it is your turn. Then press 1."))
 	free()
 	ctx, cancel := context.WithTimeout(v.ctx, patience)
 	defer cancel()
