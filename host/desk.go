@@ -257,8 +257,8 @@ func partOf(err error) Part {
 	return Part{OK: true}
 }
 
-// programVersion is what the binary says of itself.
-func programVersion() string {
+// ProgramVersion is what the binary says of itself.
+func ProgramVersion() string {
 	info, known := debug.ReadBuildInfo()
 	if !known {
 		return "unknown"
@@ -276,7 +276,7 @@ func (h *Host) status(ctx context.Context, _ *struct{}) (*struct{ Body Status },
 	ping, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	out := Status{
-		Program: programVersion(), API: Version, Ready: partOf(h.Ready(ping)), Postgres: partOf(h.Store.Ping(ping)),
+		Program: ProgramVersion(), API: Version, Ready: partOf(h.Ready(ping)), Postgres: partOf(h.Store.Ping(ping)),
 		Redis: partOf(h.Store.PingRedis(ping)), Asterisk: Part{OK: h.Asterisk != nil && h.Asterisk()}, LiveCalls: len(h.running()),
 	}
 	if !out.Asterisk.OK {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parley/dialplan"
@@ -33,10 +34,14 @@ type Service struct {
 	// are ended then; talks are left to the next process.
 	Stopping context.Context
 
+	Observer Observer // may be nil
+
 	Log *slog.Logger
 
 	mu   sync.Mutex
 	live map[CallID]*Call
+
+	unsettled atomic.Int64
 }
 
 // Call is one call and what has happened on it so far. One goroutine owns it,
@@ -58,8 +63,9 @@ type Call struct {
 
 	holds int // how many there are
 
-	segments []Segment // that are over
-	ended    *Departure
+	segments    []Segment // that are over
+	ended       *Departure
+	cutBySwitch bool // the last of them, by the switch's own timer
 
 	cancel context.CancelCauseFunc // ends the script
 
@@ -70,6 +76,7 @@ type Call struct {
 	wake     func()         // wakes the meter; nil while it does not wait
 	woken    bool           // it is to look as soon as it would wait
 	declined int            // purchases in this call
+	stages   []Stage        // that are over
 
 	asking sync.Mutex // held while the client is spoken to in the talk
 }
@@ -108,11 +115,12 @@ func (s *Service) frame(call *Call, script func(context.Context, *Call) error) e
 	defer context.AfterFunc(s.Stopping, func() { cancel(ErrShutdown) })()
 
 	why := s.run(ctx, call, script)
+	end := outcomeOf(why)
 	if errors.Is(why, ErrHandedOver) {
 		s.Log.Info("talk left to the next process", "call", call.ID)
+		s.report(call, call.cdr(end), true)
 		return why
 	}
-	end := outcomeOf(why)
 	call.at(Ending)
 	if call.Client != nil && call.Advisor != nil {
 		call.Advisor.Hangup(NormalClearing) // first of all: it ends the talk
@@ -124,13 +132,14 @@ func (s *Service) frame(call *Call, script func(context.Context, *Call) error) e
 	s.Log.Log(ctx, level, "call ended", "call", call.ID, "kind", call.Kind, "disposition", end.Disposition, "why", why)
 
 	// The settling does not wait for the last words, nor they for it.
-	settled := make(chan struct{})
+	cdr, settled := call.cdr(end), make(chan struct{})
 	go func() {
 		defer close(settled)
-		s.settle(call.cdr(end))
+		s.settle(call, cdr)
 	}()
 	s.sayLastWords(call, end)
 	<-settled
+	s.report(call, cdr, false)
 	return why
 }
 
@@ -153,6 +162,7 @@ func (s *Service) sayLastWords(call *Call, end Outcome) {
 	if leg == nil {
 		return
 	}
+	defer s.stage(call, LastWords)()
 	// The leg's own context, not the script's: that one may have ended the talk.
 	ctx, cancel := context.WithTimeout(leg.Context(), lastWordsTimeout)
 	defer cancel()
@@ -169,7 +179,14 @@ func (s *Service) sayLastWords(call *Call, end Outcome) {
 
 // settle closes a call, and tries again for as long as the program lives. If it
 // dies first, the call is still open in the ledger and the next start closes it.
-func (s *Service) settle(cdr CDR) {
+func (s *Service) settle(call *Call, cdr CDR) {
+	defer s.stage(call, Settling)()
+	again := false
+	defer func() {
+		if again {
+			s.unsettled.Add(-1)
+		}
+	}()
 	for wait := time.Second; ; wait = min(2*wait, closeRetryMost) {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		err := s.Ledger.Close(ctx, cdr)
@@ -180,6 +197,10 @@ func (s *Service) settle(cdr CDR) {
 		if errors.Is(err, ErrConflict) {
 			s.Log.Error("call was settled before, otherwise; see `parley ledger audit`", "call", cdr.Call, "err", err)
 			return
+		}
+		if !again {
+			again = true
+			s.unsettled.Add(1)
 		}
 		s.Log.Error("call not settled; will try again", "call", cdr.Call, "in", wait, "err", err)
 		select {

@@ -29,7 +29,7 @@ func (s *Service) clientCall(ctx context.Context, call *Call) error {
 // hangs up ends ctx, so whichever step is waiting returns and the call unwinds from
 // there.
 func (s *Service) firstTalk(ctx context.Context, call *Call) error {
-	if err := call.Client.Answer(ctx); err != nil {
+	if err := s.answer(ctx, call); err != nil {
 		return err
 	}
 	if err := s.identify(ctx, call); err != nil {
@@ -42,6 +42,11 @@ func (s *Service) firstTalk(ctx context.Context, call *Call) error {
 		return err
 	}
 	return s.putThrough(ctx, call)
+}
+
+func (s *Service) answer(ctx context.Context, call *Call) error {
+	defer s.stage(call, Answered)()
+	return call.Client.Answer(ctx)
 }
 
 // putThrough rings the advisor for a client whose money is held, and lets them talk.
@@ -59,6 +64,7 @@ func (s *Service) putThrough(ctx context.Context, call *Call) error {
 // that calls, or by the loan's PIN.
 func (s *Service) identify(ctx context.Context, call *Call) (err error) {
 	call.at(Identifying)
+	defer s.stage(call, Identified)()
 	if call.Plan, err = s.Plan(); err != nil {
 		return err
 	}
@@ -90,7 +96,9 @@ func (s *Service) hold(ctx context.Context, call *Call) error {
 		return err
 	}
 	call.Terms, call.Line = opening.Terms, opening.Line
+	over := s.stage(call, Held)
 	call.Held, err = s.Ledger.Hold(ctx, opening)
+	over()
 	call.holds = 1
 	var poor *NoFunds
 	if errors.As(err, &poor) && !poor.ByCap && call.Client != nil {
@@ -134,6 +142,7 @@ func admit(call *Call) (Opening, error) {
 // anyone is rung. A key cuts it short.
 func (s *Service) tellPrice(ctx context.Context, call *Call) error {
 	call.at(TellingPrice)
+	defer s.stage(call, PriceTold)()
 	longest, _ := call.Terms.Talk(call.Held)
 	_, err := call.Client.Gather(ctx, call.language(),
 		Entry{Prompts: sayPrice(call.Terms, call.Loan.AdvisorName, longest), Most: 1})
@@ -157,6 +166,7 @@ func (s *Service) ring(ctx context.Context, call *Call) error {
 
 // dialAdvisor rings an advisor's line until it answers.
 func (s *Service) dialAdvisor(ctx context.Context, call *Call, line Line) (err error) {
+	defer s.stage(call, Dialled)()
 	rung := time.Now()
 	longest, _ := call.Terms.Talk(call.Held)
 	call.Advisor, err = s.dial(ctx, call, DialRequest{
@@ -198,6 +208,7 @@ func (s *Service) entertain(ctx context.Context, call *Call, leg Leg, first Prom
 // accept tells the advisor who wants what and waits for a key: a voicemail
 // presses none. The client's leg ends ctx, the advisor's ends Gather.
 func (s *Service) accept(ctx context.Context, call *Call) error {
+	defer s.stage(call, Accepted)()
 	ctx, cancel := context.WithTimeoutCause(ctx, call.Plan.Limits.Accept, ErrNotAccepted)
 	defer cancel()
 	ask := []Prompt{"pause", "advisor-call-from", Text(call.Loan.ClientAlias)}
@@ -237,6 +248,7 @@ func (s *Service) talk(ctx context.Context, call *Call) error {
 // own, so that at no instant a talk is without an end; the client's, which is to be
 // precise, is set when the talk's beginning is known.
 func (s *Service) join(ctx context.Context, call *Call) (Talk, error) {
+	defer s.stage(call, Joined)()
 	longest, _ := call.Terms.Talk(call.Held)
 	left := longest - talkTime(call.segments)
 	if err := call.Advisor.CutAfter(ctx, left+advisorCutGrace); err != nil {

@@ -24,6 +24,9 @@ const (
 	Ending        Step = "ending" // last words, the settlement
 )
 
+// Steps are all of them.
+var Steps = []Step{Beginning, Identifying, AwaitingTime, CallingClient, TellingPrice, Ringing, Talking, Reconnecting, Ending}
+
 // LiveCall is a call that is up, as the program that runs it knows it.
 type LiveCall struct {
 	ID                  CallID

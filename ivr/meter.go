@@ -26,7 +26,8 @@ const (
 // meter watches a talk until someone leaves or its time is over, warns the client
 // on the way, and adds the talk to the call's segments.
 func (s *Service) meter(ctx context.Context, call *Call, t *talking) error {
-	call.ended = nil
+	call.ended, call.cutBySwitch = nil, false
+	defer s.stage(call, Talked)()
 	call.setTalking(t)
 	defer call.setTalking(nil)
 	call.at(Talking)
@@ -47,7 +48,9 @@ func (s *Service) meter(ctx context.Context, call *Call, t *talking) error {
 			until = call.ended.At
 		}
 		if call.ended != nil && call.ended.Cause == 0 && !until.Before(deadline) {
-			call.ended, err = nil, over // the switch's own timer came first
+			call.ended, err = nil, over
+			call.cutBySwitch = true // its own timer came first
+			s.Log.Warn("the switch's own timer ended a talk", "call", call.ID)
 		}
 	}
 	call.segments = append(call.segments, Segment{

@@ -35,6 +35,7 @@ func (s *Service) placedCall(ctx context.Context, call *Call) (err error) {
 // so it is never put through.
 func (s *Service) reachClient(ctx context.Context, call *Call) error {
 	call.at(CallingClient)
+	defer s.stage(call, ClientRung)()
 	client, err := s.dial(ctx, call, DialRequest{
 		LegID: clientLegID(call.ID, 1), To: call.Loan.ClientLine,
 		CallerID: call.Plan.CallerID, Ring: call.Plan.Limits.Ring, CutAfter: setUpMost,

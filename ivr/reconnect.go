@@ -47,6 +47,7 @@ func (s *Service) reconnect(ctx context.Context, call *Call) bool {
 		return false
 	}
 	call.at(Reconnecting)
+	defer s.stage(call, Reconnected)()
 	ctx, cancel := whileUp(ctx, call.Advisor)
 	defer cancel()
 	last := len(call.segments)

@@ -26,6 +26,7 @@ func (s *Service) Recover(ctx context.Context) error {
 	for _, left := range survivors {
 		if left.Talk == nil {
 			left.hangUp() // only a talk goes on without its program
+			s.recovered(HungUpOn)
 			continue
 		}
 		up[left.Call] = left
@@ -36,15 +37,18 @@ func (s *Service) Recover(ctx context.Context) error {
 		if talks {
 			call := o.call()
 			call.Client, call.Advisor = left.Client, left.Advisor
+			s.recovered(Adopted)
 			go s.frame(call, func(ctx context.Context, call *Call) error {
 				return s.talks(ctx, call, func(ctx context.Context, call *Call) error { return s.adopt(ctx, call, o, left) })
 			})
 			continue
 		}
+		s.recovered(Closed)
 		go s.closeOrphan(o)
 	}
 	for _, left := range up { // talks of which the ledger knows nothing
 		left.hangUp()
+		s.recovered(HungUpOn)
 	}
 	s.Log.Info("recovered", "open", len(open), "up", len(survivors))
 	return nil
@@ -81,7 +85,9 @@ func (s *Service) closeOrphan(o OpenCall) {
 		end.Disposition = Completed
 	}
 	s.Log.Info("call closed for a dead process", "call", call.ID, "talk", talkTime(call.segments))
-	s.settle(call.cdr(end))
+	cdr := call.cdr(end)
+	s.settle(call, cdr)
+	s.report(call, cdr, false)
 }
 
 // call is the call as its dead program knew it.

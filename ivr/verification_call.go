@@ -38,6 +38,7 @@ func (s *Service) verificationCall(ctx context.Context, call *Call, challenge Ch
 // askForCode lets the advisor try to key the code, as often as the plan allows in
 // one call; the store bounds the tries of all calls together.
 func (s *Service) askForCode(ctx context.Context, call *Call, challenge Challenge) error {
+	defer s.stage(call, CodeAsked)()
 	ask, why := []Prompt{"pause", "verification-intro", "enter-code"}, ErrNothingKeyed
 	for range call.Plan.Limits.EntryTries {
 		digits, err := call.Advisor.Gather(ctx, call.language(),

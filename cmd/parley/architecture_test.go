@@ -24,7 +24,8 @@ var architecture = map[string]string{
 	"host/sms":     "",
 	"host":         "dialplan host/audio host/payment host/picture ivr ivr/money store web",
 	"host/client":  "",
-	"cmd/parley":   "dialplan host host/payment host/sms ivr ivr/ari ivr/money ivr/prompts store",
+	"metrics":      "ivr ivr/money store",
+	"cmd/parley":   "dialplan host host/payment host/sms ivr ivr/ari ivr/money ivr/prompts metrics store",
 
 	"ivr/ivrtest":     "dialplan ivr ivr/money",
 	"asterisk-config": "",

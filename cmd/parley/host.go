@@ -16,6 +16,7 @@ import (
 	"parley/host"
 	"parley/ivr"
 	"parley/ivr/ari"
+	"parley/metrics"
 	"parley/store"
 )
 
@@ -62,7 +63,7 @@ func (r *readiness) standBy() {
 
 // startHost serves HTTP until ctx ends or stop is called, which waits for requests that
 // are under way.
-func startHost(ctx context.Context, c config, s *store.Store, plans *planner, cashier *host.Cashier, ready *readiness, log *slog.Logger) (stop func(), err error) {
+func startHost(ctx context.Context, c config, s *store.Store, plans *planner, cashier *host.Cashier, ready *readiness, counted *metrics.Metrics, log *slog.Logger) (stop func(), err error) {
 	if c.httpAddr == httpOff {
 		return func() {}, nil
 	}
@@ -76,6 +77,7 @@ func startHost(ctx context.Context, c config, s *store.Store, plans *planner, ca
 		Phones: c.phonesURL(), Origins: c.origins, SMS: c.sms(log), SignInURL: c.signInURL,
 		TrustedProxies: c.trustedProxies, AllowPrivate: c.allowPrivate,
 	}).Server()
+	server.Handler = counted.Requests(server.Handler, "/v1/events", "/ws")
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {

@@ -16,6 +16,7 @@ import (
 	"parley/ivr"
 	"parley/ivr/ari"
 	"parley/ivr/prompts"
+	"parley/metrics"
 	"parley/store"
 )
 
@@ -62,7 +63,9 @@ const (
 func serve(ctx context.Context, c config, takeOver bool) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.logLevel}))
+	counted := metrics.New(host.ProgramVersion())
+	log := slog.New(counted.Log(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.logLevel})))
+	slog.SetDefault(log) // for whoever is handed no log
 	log.Info("starting")
 	s, err := openStore(ctx, c)
 	if err != nil {
@@ -79,7 +82,12 @@ func serve(ctx context.Context, c config, takeOver bool) error {
 	background.Go(func() { auditNightly(ctx, s, log) })
 	background.Go(func() { forgetOld(ctx, s, log) })
 	defer func() { stop(); background.Wait() }()
-	stopHost, err := startHost(ctx, c, s, plans, cashier, ready, log)
+	stopMetrics, err := startMetrics(c, s, plans, ready, counted, log)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
+	stopHost, err := startHost(ctx, c, s, plans, cashier, ready, counted, log)
 	if err != nil {
 		return err
 	}
@@ -94,7 +102,7 @@ func serve(ctx context.Context, c config, takeOver bool) error {
 		return err
 	}
 	defer ownership.Disconnect()
-	o := &owner{config: c, store: s, plans: plans, cashier: cashier, prompts: catalogue, ownership: ownership, ready: ready, log: log}
+	o := &owner{config: c, store: s, plans: plans, cashier: cashier, prompts: catalogue, ownership: ownership, ready: ready, metrics: counted, log: log}
 	for {
 		why := ownership.Await(ctx, takeOver)
 		if why == nil {
@@ -120,6 +128,7 @@ type owner struct {
 	prompts   ari.Prompts
 	ownership *store.Ownership
 	ready     *readiness
+	metrics   *metrics.Metrics
 	log       *slog.Logger
 }
 
@@ -136,7 +145,7 @@ func (o *owner) serve(ctx context.Context) error {
 
 	asterisk, err := ari.Open(ctx, ari.Config{
 		URL: c.asteriskURL, User: c.asteriskUser, Password: c.asteriskPassword,
-		App: c.app, Trunk: c.trunk, RTPTimeout: c.rtpTimeout, Endpoint: c.endpoint(), Prompts: o.prompts, Log: log,
+		App: c.app, Trunk: c.trunk, RTPTimeout: c.rtpTimeout, Endpoint: c.endpoint(), Prompts: o.prompts, Observer: o.metrics, Log: log,
 	})
 	if err != nil {
 		stop(err)
@@ -148,7 +157,7 @@ func (o *owner) serve(ctx context.Context) error {
 
 	service := &ivr.Service{
 		Switch: asterisk, Ledger: s, Directory: s, Verifications: s, Desk: s, Payments: o.cashier,
-		Plan: o.plans.active, Stopping: ctx, Log: log,
+		Plan: o.plans.active, Stopping: ctx, Observer: o.metrics, Log: log,
 	}
 	if err := service.RecoverUntilDone(ctx); err != nil {
 		stop(err)

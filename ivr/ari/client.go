@@ -67,12 +67,15 @@ type client struct {
 	auth   string
 	http   *http.Client
 	barred atomic.Pointer[error] // set when no command may be sent any more
+
+	observer Observer
 }
 
 func newClient(base, user, password string) *client {
 	return &client{
-		base: strings.TrimSuffix(base, "/"),
-		auth: "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)),
+		observer: unobserved{},
+		base:     strings.TrimSuffix(base, "/"),
+		auth:     "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)),
 		http: &http.Client{Transport: &http.Transport{
 			MaxIdleConns:        64,
 			MaxIdleConnsPerHost: 64, // the default of 2 opens a connection for nearly every command under load
@@ -146,7 +149,9 @@ func (c *client) send(ctx context.Context, cmd command, body []byte, answer any)
 		// just closed the idle one.
 		req.Header["Idempotency-Key"] = []string{}
 	}
+	sent := time.Now()
 	resp, err := c.http.Do(req)
+	c.observer.Commanded(time.Since(sent), err == nil)
 	if err != nil {
 		var at *url.Error // names the whole address, which is not ours to tell
 		if errors.As(err, &at) {

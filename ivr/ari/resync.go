@@ -43,6 +43,7 @@ func (s *Switch) resync(ctx context.Context, epoch uint64) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx) // closed: the events have been let go
 	}
+	s.cfg.Observer.Connected()
 	s.compare(channels, bridges, legs, talks)
 	s.closeGap()
 	s.log.Info("events connection is up", "epoch", epoch, "legs", len(s.legs), "talks", len(s.talks))

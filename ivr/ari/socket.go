@@ -190,6 +190,7 @@ func (s *Switch) sendBeat(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.t.back)
 	defer cancel()
 	beat := &beat{name: newName("beat-"), back: make(chan struct{})}
+	sent := time.Now()
 	s.mu.Lock()
 	s.beat = beat
 	s.mu.Unlock()
@@ -201,6 +202,7 @@ func (s *Switch) sendBeat(ctx context.Context) error {
 	}
 	select {
 	case <-beat.back:
+		s.cfg.Observer.Beat(time.Since(sent))
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("ari: no events come: %w", context.Cause(ctx))

@@ -32,9 +32,29 @@ type Config struct {
 	// beside our own, such as its transport and media_address.
 	Endpoint map[ivr.LineKind]map[string]string
 
-	Prompts Prompts
-	Log     *slog.Logger
+	Prompts  Prompts
+	Observer Observer // may be nil
+	Log      *slog.Logger
 }
+
+// Observer is told how quickly Asterisk answers. It must not wait.
+type Observer interface {
+	// Commanded is told of each command: how long the answer took, or the want of one.
+	Commanded(took time.Duration, answered bool)
+
+	// Beat is told how long an event of ours took through Asterisk and back.
+	Beat(took time.Duration)
+
+	// Connected is told of each events connection that has come up.
+	Connected()
+}
+
+// unobserved is the observer where there is none.
+type unobserved struct{}
+
+func (unobserved) Commanded(time.Duration, bool) {}
+func (unobserved) Beat(time.Duration)            {}
+func (unobserved) Connected()                    {}
 
 // Prompts is the catalogue of what can be heard.
 type Prompts interface {
@@ -101,12 +121,16 @@ func open(ctx context.Context, cfg Config, t timing) (*Switch, error) {
 	cfg.App = cmp.Or(cfg.App, "parley")
 	cfg.Trunk = cmp.Or(cfg.Trunk, "trunk")
 	cfg.Fallback = cmp.Or(cfg.Fallback, "noapp,s,1")
+	if cfg.Observer == nil {
+		cfg.Observer = unobserved{}
+	}
 	s := &Switch{
 		client: newClient(cfg.URL, cfg.User, cfg.Password),
 		name:   newName("process-"), cfg: cfg, log: cmp.Or(cfg.Log, slog.Default()), t: t,
 		ready: make(chan struct{}), ended: make(chan struct{}),
 		legs: map[string]*leg{}, talks: map[string]*talk{}, playbacks: map[string]*playback{},
 	}
+	s.client.observer = cfg.Observer
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	go func() {
 		defer close(s.ended)

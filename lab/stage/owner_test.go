@@ -41,8 +41,8 @@ func (s *scene) more(name, says string, args ...string) *program {
 
 // line is what these tests read of a line of a program's log.
 type line struct {
-	Msg, HTTP  string
-	Gap, After time.Duration
+	Msg, HTTP, Addr string
+	Gap, After      time.Duration
 }
 
 // said are the lines of a program's log with a message.

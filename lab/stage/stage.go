@@ -115,6 +115,7 @@ func (s *Stage) settings(ctx context.Context, o Options) error {
 		"PARLEY_PROMPTS_ASTERISK_DIR=" + asterisk.PromptsPath,
 		"PARLEY_PROMPTS_CACHE=" + filepath.Join(cache, "parley", "prompts"),
 		"PARLEY_HTTP_ADDR=" + s.Lab.ProgramAddr(),
+		"PARLEY_METRICS_ADDR=127.0.0.1:0",
 		"PARLEY_HTTP_TOP_UP_URL=https://site.example/add?client={client}&amount={missing}",
 		"PARLEY_PAYMENT_PROVIDER=test",
 		"PARLEY_LOG_LEVEL=debug",

@@ -1,0 +1,110 @@
+package stage
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// scraped is what a program tells Prometheus.
+type scraped map[string]*dto.MetricFamily
+
+// scrape reads /metrics of the program whose log names its address last.
+func (s *scene) scrape(p *program) scraped {
+	s.Helper()
+	var at string
+	s.must(func() error {
+		lines := p.said("metrics")
+		if len(lines) == 0 {
+			return fmt.Errorf("the program has not said where its metrics are")
+		}
+		at = lines[len(lines)-1].Addr
+		return nil
+	}())
+	resp, err := http.Get("http://" + at + "/metrics")
+	s.must(err)
+	defer resp.Body.Close()
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(resp.Body)
+	s.must(err)
+	return families
+}
+
+// value adds up the series of a name that have these labels: the value, or how often a
+// histogram was observed.
+func (m scraped) value(name string, labels ...string) (sum float64) {
+	for _, series := range m[name].GetMetric() {
+		has := map[string]string{}
+		for _, l := range series.GetLabel() {
+			has[l.GetName()] = l.GetValue()
+		}
+		matches := true
+		for i := 0; i < len(labels); i += 2 {
+			matches = matches && has[labels[i]] == labels[i+1]
+		}
+		if matches {
+			sum += series.GetCounter().GetValue() + series.GetGauge().GetValue() + float64(series.GetHistogram().GetSampleCount())
+		}
+	}
+	return sum
+}
+
+// A call shows in the metrics while it is up, and when it is over with its money.
+func TestACallIsCounted(t *testing.T) {
+	stage, anna, ctx := newStage(t)
+	s := newSceneOn(t, ctx, stage, anna, 2000)
+	before := s.scrape(s.first())
+	client, advisor := s.talk()
+	during := s.scrape(s.first())
+	if n := during.value("parley_calls_live", "step", "talking"); n != 1 {
+		t.Errorf("%v calls talk", n)
+	}
+	if held, open := during.value("parley_money_held", "currency", "EUR"), during.value("parley_calls_open"); held <= 0 || held > 2000 || open != 1 {
+		t.Errorf("%v is held for %v calls", held, open)
+	}
+	if lent := during.value("parley_numbers", "state", "lent"); lent != 1 {
+		t.Errorf("%v numbers are lent", lent)
+	}
+	time.Sleep(time.Second) // of talk, to be charged
+	s.must(client.Hangup(ctx))
+	s.ends(advisor)
+	call := s.recorded("completed")
+	var after scraped
+	rose := func(name string, labels ...string) float64 {
+		return after.value(name, labels...) - before.value(name, labels...)
+	}
+	if !eventually(func() bool {
+		after = s.scrape(s.first())
+		return rose("parley_calls_total", "kind", "client", "disposition", "completed") == 1
+	}) {
+		t.Fatal("the call is not counted")
+	}
+	if got := rose("parley_money_captured_total", "currency", "EUR"); got != float64(call.Charge) {
+		t.Errorf("captured %v, the record says %d", got, call.Charge)
+	}
+	if got := rose("parley_talk_seconds_total"); got < call.Talk().Seconds()-.01 || got > call.Talk().Seconds()+.01 {
+		t.Errorf("talked %v, the record says %v", got, call.Talk())
+	}
+	for _, stage := range []string{"answer", "identify", "hold", "price", "dial", "accept", "join", "talk", "last words"} {
+		if n := rose("parley_call_stage_seconds", "stage", stage); n != 1 {
+			t.Errorf("stage %q was timed %v times", stage, n)
+		}
+	}
+	if n := rose("parley_settle_seconds"); n != 1 {
+		t.Errorf("%v settlements were timed", n)
+	}
+	for _, part := range []string{"postgres", "redis", "asterisk"} {
+		if after.value("parley_up", "part", part) != 1 {
+			t.Errorf("%s is said to be away", part)
+		}
+	}
+	if after.value("parley_owner") != 1 || after.value("parley_ari_connections_total") != 1 ||
+		rose("parley_ari_command_seconds") == 0 || rose("parley_ari_event_lag_seconds") == 0 {
+		t.Error("Asterisk is not seen")
+	}
+}
