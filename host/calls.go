@@ -334,7 +334,7 @@ func (h *Host) endCall(ctx context.Context, in *struct {
 		return nil, err
 	}
 	ends := h.Running != nil && h.Running.End(in.ID, by+": "+in.Body.Reason)
-	if first && !ends {
+	if first && here != nil && !ends {
 		return nil, store.ErrCallOver // in this instant
 	}
 	return &struct{ Body EndAsked }{EndAsked{in.ID, at}}, nil

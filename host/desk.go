@@ -240,8 +240,17 @@ type Status struct {
 	Plan      int64        `json:"plan,omitempty" doc:"The version in force."`
 	NextPlan  *Activation  `json:"next_plan,omitempty" doc:"The next that is to be activated."`
 	LiveCalls int          `json:"live_calls" doc:"That this copy of the program runs."`
+	Nodes     []Node       `json:"nodes" nullable:"false" doc:"All that share the database."`
 	Waiting   int          `json:"adjustments_waiting" doc:"For another person's approval."`
 	LastAudit *LedgerAudit `json:"last_audit,omitempty"`
+}
+
+// Node is an Asterisk and the copies of the program that serve it.
+type Node struct {
+	Name     string `json:"name" example:"asterisk"`
+	Served   bool   `json:"served" doc:"A copy of the program answers its calls."`
+	Draining bool   `json:"draining" doc:"It takes no new calls."`
+	Open     int    `json:"open_calls" doc:"For which money is held."`
 }
 
 // Part says whether something works.
@@ -296,6 +305,11 @@ func (h *Host) status(ctx context.Context, _ *struct{}) (*struct{ Body Status },
 	if out.Waiting, err = h.Store.AdjustmentsWaiting(ctx); err != nil {
 		return nil, err
 	}
+	nodes, err := h.Store.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out.Nodes = each(nodes, func(n store.Node) Node { return Node{n.Name, n.Served, n.Draining, n.Open} })
 	last, err := h.Store.Audits(ctx, 1, 0)
 	if len(last) > 0 {
 		audit := ledgerAuditOf(last[0])

@@ -106,7 +106,6 @@ var kinds = map[string]kind{
 	"no_plan_before":       {409, "No other plan was active before", "Activate a version: GET /v1/plans lists them."},
 	"call_over":            {409, "The call is over", "There is nothing to end. GET /v1/calls/{id} says how it ended."},
 	"call_open":            {409, "The call is not over", "Send the same request again when it is, or end it (POST /v1/calls/{id}/end)."},
-	"call_elsewhere":       {409, "Another copy of the program runs the call", "Ask the copy whose /readyz answers 200; a call of one that died is taken over within seconds."},
 	"too_little":           {409, "The account has less than this", "available is what there is beside what is held: take less."},
 	"refund_too_much":      {409, "More would be paid back than was charged", "available is what is left of the charge, or of the advisor's share: pay back less."},
 	"second_person":        {409, "Another person must approve this", "Ask another administrator. A second token of your own is no second person."},
@@ -272,8 +271,6 @@ func (h *Host) problem(ctx context.Context, operation string, err error) *Proble
 		return invalid("body.at", "this time is over")
 	case errors.Is(err, store.ErrCallOver):
 		return newProblem("call_over")
-	case errors.Is(err, store.ErrCallElsewhere):
-		return newProblem("call_elsewhere")
 	case errors.Is(err, store.ErrTaken):
 		return newProblem("phone_taken")
 	case errors.Is(err, store.ErrAuditRuns):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -88,6 +89,22 @@ func (s *Service) closeOrphan(o OpenCall) {
 	cdr := call.cdr(end)
 	s.settle(call, cdr)
 	s.report(call, cdr, false)
+}
+
+// CloseOrphans settles the calls of a ledger that nobody can ask about any more: their switch
+// is another node's, which nobody serves. What is found to be up there later, of a call that
+// is closed, is hung up.
+func (s *Service) CloseOrphans(ctx context.Context) error {
+	open, err := s.Ledger.OpenCalls(ctx)
+	if err != nil {
+		return fmt.Errorf("list open calls: %w", err)
+	}
+	var all sync.WaitGroup
+	for _, o := range open {
+		all.Go(func() { s.closeOrphan(o) })
+	}
+	all.Wait()
+	return context.Cause(ctx)
 }
 
 // call is the call as its dead program knew it.

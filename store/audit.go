@@ -85,7 +85,7 @@ func (s *Store) audit(ctx context.Context, tx *sqlx.Tx) (r Report, err error) {
 // reading runs fn on one unchanging view of the database, over a connection of its
 // own that may take long.
 func (s *Store) reading(ctx context.Context, fn func(tx *sqlx.Tx) error) error {
-	db, err := connect(s.config.DSN, 10*time.Minute)
+	db, err := connect(s.config.DSN, s.config.Node, 10*time.Minute)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -149,23 +150,25 @@ func (s *Store) Names(ctx context.Context, clients []ivr.ClientID, advisors []iv
 // ErrCallOver: there is nothing to end any more.
 var ErrCallOver = errors.New("the call is over")
 
-// ErrCallElsewhere: another copy of the program runs the call.
-var ErrCallElsewhere = errors.New("this copy of the program does not run the call")
-
 // RequestEnd writes down that somebody wants a call ended, before it is. running is the
-// call where this program runs it; else it returns [ErrNotFound], [ErrCallOver] or
-// [ErrCallElsewhere]. first is false where the same request was answered before.
+// call where this program runs it; else the program that does finds it written, and ends it.
+// It returns [ErrNotFound] or [ErrCallOver]. first is false where the same request was
+// answered before.
 func (s *Store) RequestEnd(ctx context.Context, request Request, by, reason string, id ivr.CallID, running *ivr.LiveCall) (at time.Time, first bool, err error) {
 	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		return s.once(ctx, tx, request, &at, func() error {
 			first = true
-			if running == nil {
-				return notRunning(ctx, tx, id)
+			call := running
+			if call == nil {
+				var err error
+				if call, err = askEnd(ctx, tx, id, by+": "+reason); err != nil {
+					return err
+				}
 			}
 			if err := tx.GetContext(ctx, &at, `SELECT clock_timestamp()`); err != nil {
 				return err
 			}
-			if err := s.emit(ctx, tx, Event{Type: "call.end_asked", Client: running.Client, Advisor: running.Advisor,
+			if err := s.emit(ctx, tx, Event{Type: "call.end_asked", Client: call.Client, Advisor: call.Advisor,
 				Data: map[string]any{"call": id}}); err != nil {
 				return err
 			}
@@ -176,21 +179,29 @@ func (s *Store) RequestEnd(ctx context.Context, request Request, by, reason stri
 		return at, first, fmt.Errorf("end call %s: %w", id, err)
 	}
 	s.Notify(ctx, TopicEvents)
+	s.Notify(ctx, TopicEnds)
 	return at, first, nil
 }
 
-func notRunning(ctx context.Context, tx *sqlx.Tx, id ivr.CallID) error {
-	var open []bool
-	err := tx.SelectContext(ctx, &open, `SELECT ended_at IS NULL FROM calls WHERE id = $1`, id)
-	switch {
-	case err != nil:
-		return err
-	case len(open) == 0:
-		return ErrNotFound
-	case open[0]:
-		return ErrCallElsewhere
+// askEnd asks whichever program runs an open call to end it.
+func askEnd(ctx context.Context, tx *sqlx.Tx, id ivr.CallID, why string) (*ivr.LiveCall, error) {
+	var call struct {
+		Client  ivr.ClientID
+		Advisor ivr.AdvisorID
+		Open    bool
 	}
-	return ErrCallOver
+	err := tx.GetContext(ctx, &call, `
+		SELECT coalesce(client, '') AS client, coalesce(advisor, '') AS advisor, ended_at IS NULL AS open FROM calls WHERE id = $1`, id)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, ErrNotFound
+	case err != nil:
+		return nil, err
+	case !call.Open:
+		return nil, ErrCallOver
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO call_ends (call, why) VALUES ($1, $2) ON CONFLICT (call) DO NOTHING`, id, why)
+	return &ivr.LiveCall{ID: id, Client: call.Client, Advisor: call.Advisor}, err
 }
 
 // Ended says that a call's record is whole.

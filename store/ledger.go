@@ -287,9 +287,14 @@ func (s *Store) Prove(ctx context.Context, proofs []ivr.Proof) error {
 	return nil
 }
 
-// OpenCalls implements [ivr.Ledger]. What it returns lacks the limits on concurrent
+// OpenCalls implements [ivr.Ledger]: those of the node that this store's program owns, or of
+// all where it never owned any. What it returns lacks the limits on concurrent
 // calls, which counted only when the call opened.
 func (s *Store) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error) {
+	node := ""
+	if t := s.tenure.Load(); t != nil {
+		node = t.asterisk
+	}
 	err = s.retry(ctx, func(ctx context.Context) error {
 		var rows []struct {
 			callRow
@@ -313,7 +318,7 @@ func (s *Store) OpenCalls(ctx context.Context) (open []ivr.OpenCall, err error) 
 					FROM segments WHERE call = c.id ORDER BY number DESC LIMIT 1), 0)::bigint AS since_us
 			FROM calls c JOIN holds h ON h.call = c.id AND h.number = 1
 			LEFT JOIN appointments p ON p.loan = c.loan AND p.phone_sealed IS NOT NULL
-			WHERE c.ended_at IS NULL ORDER BY c.id`); err != nil {
+			WHERE c.ended_at IS NULL AND $1 IN ('', c.node) ORDER BY c.id`, node); err != nil {
 			return fmt.Errorf("list open calls: %w", err)
 		}
 		open = make([]ivr.OpenCall, len(rows))

@@ -20,6 +20,12 @@ func TopicChallenge(id string) string { return "challenge/" + id }
 const noticePrefix = "parley:"
 
 func newRedis(c Config) *redis.Client {
+	if len(c.Sentinels) > 0 {
+		return redis.NewFailoverClient(&redis.FailoverOptions{
+			MasterName: c.RedisMaster, SentinelAddrs: c.Sentinels, Password: c.RedisPassword, ClientName: "parley",
+			DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second, MaxRetries: -1,
+		})
+	}
 	return redis.NewClient(&redis.Options{
 		Addr: c.RedisAddr, Password: c.RedisPassword, ClientName: "parley",
 		DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second, MaxRetries: -1,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -28,7 +29,7 @@ var (
 const ownerTakes = time.Second
 
 // Ownership is one copy's part in who owns an Asterisk: it waits for it, keeps it, and
-// gives it back. One goroutine at a time uses it.
+// gives it back. One goroutine at a time uses it, but for Announce and Draining.
 type Ownership struct {
 	Epoch int64         // counts the changes of hands
 	Idle  time.Duration // for how long nobody had served when it became ours, as far as is known
@@ -39,6 +40,7 @@ type Ownership struct {
 	log      *slog.Logger
 	holder   string    // this copy, this time
 	until    time.Time // of the lease, by our own clock
+	draining atomic.Bool
 }
 
 // tenure is what proves an ownership in a transaction.
@@ -47,14 +49,14 @@ type tenure struct {
 	epoch    int64
 }
 
-// Ownership of an Asterisk, by a name that all copies give it. Disconnect it.
-func (s *Store) Ownership(asterisk string, log *slog.Logger) (*Ownership, error) {
-	db, err := connect(s.config.DSN, ownerTakes)
+// Ownership of this node's Asterisk. Disconnect it.
+func (s *Store) Ownership(log *slog.Logger) (*Ownership, error) {
+	db, err := connect(s.config.DSN, s.config.Node, ownerTakes)
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(2)
-	return &Ownership{store: s, db: db, asterisk: asterisk, log: log}, nil
+	return &Ownership{store: s, db: db, asterisk: s.config.Node, log: log}, nil
 }
 
 // Disconnect gives the connections back, but not the ownership: see [Ownership.Release].
@@ -144,15 +146,25 @@ func (o *Ownership) ask(ctx context.Context) error {
 	return err
 }
 
+// Announce tells the other nodes where they reach this node's Asterisk by SIP: host:port, or
+// "" where they need not.
+func (o *Ownership) Announce(ctx context.Context, sip string) error {
+	_, err := o.db.ExecContext(ctx, `UPDATE owners SET sip = $2 WHERE asterisk = $1`, o.asterisk, sip)
+	return err
+}
+
+// Draining says whether the node is to take no new calls, as the last renewal has shown.
+func (o *Ownership) Draining() bool { return o.draining.Load() }
+
 // Renew renews the lease, also one that has run out and that nobody else has taken. It
 // returns [ErrWanted] where it is renewed and another copy asks for it, and
 // [ErrNotOwner] where another copy has it.
 func (o *Ownership) Renew(ctx context.Context) error {
 	sent := time.Now()
-	var wanted bool
-	err := o.db.GetContext(ctx, &wanted, `
+	var r struct{ Wanted, Draining bool }
+	err := o.db.GetContext(ctx, &r, `
 		UPDATE owners AS o SET renewed_at = clock_timestamp() WHERE asterisk = $1 AND holder = $2 AND epoch = $3
-		RETURNING coalesce(`+stillWanted+`, false)`, o.asterisk, o.holder, o.Epoch)
+		RETURNING coalesce(`+stillWanted+`, false) AS wanted, draining`, o.asterisk, o.holder, o.Epoch)
 	if errors.Is(err, sql.ErrNoRows) {
 		return ErrNotOwner
 	}
@@ -160,7 +172,8 @@ func (o *Ownership) Renew(ctx context.Context) error {
 		return fmt.Errorf("renew the ownership of Asterisk: %w", err)
 	}
 	o.until = sent.Add(leaseLasts)
-	if wanted {
+	o.draining.Store(r.Draining)
+	if r.Wanted {
 		return ErrWanted
 	}
 	return nil

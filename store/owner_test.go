@@ -14,7 +14,7 @@ import (
 // own the town's Asterisk.
 func (w *town) copyOf() *Ownership {
 	w.t.Helper()
-	o, err := w.open(w.dsn).Ownership("asterisk", slog.New(slog.DiscardHandler))
+	o, err := w.open(w.dsn).Ownership(slog.New(slog.DiscardHandler))
 	w.must(err)
 	w.t.Cleanup(func() { o.Disconnect() })
 	return o

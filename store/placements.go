@@ -35,10 +35,11 @@ func (s *Store) ClaimPlacement(ctx context.Context) (p ivr.Placed, found bool, e
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `
-			UPDATE placements SET call = $1
+			UPDATE placements SET call = $1, node = $2
 			WHERE NOT EXISTS (SELECT FROM placements WHERE call = $1) AND loan = (
 				SELECT loan FROM placements WHERE ended_at IS NULL AND call IS NULL AND until > clock_timestamp()
-				ORDER BY made_at LIMIT 1 FOR UPDATE SKIP LOCKED)`, p.Call); err != nil {
+					AND `+preferred+`
+				ORDER BY made_at LIMIT 1 FOR UPDATE SKIP LOCKED)`, p.Call, s.config.Node); err != nil {
 			return err
 		}
 		if err := tx.GetContext(ctx, &p.Kind, `SELECT kind FROM placements WHERE call = $1`, p.Call); err != nil {
@@ -56,13 +57,13 @@ func (s *Store) ClaimPlacement(ctx context.Context) (p ivr.Placed, found bool, e
 	return p, err == nil, err
 }
 
-// AbandonPlacements gives back what earlier processes claimed and of which no call was
-// opened. Call it when those processes are gone.
+// AbandonPlacements gives back what earlier processes of this node claimed and of which no
+// call was opened. Call it when those processes are gone.
 func (s *Store) AbandonPlacements(ctx context.Context) error {
 	err := s.retry(ctx, func(ctx context.Context) error {
 		_, err := s.db.ExecContext(ctx, `
 			UPDATE placements p SET call = NULL
-			WHERE ended_at IS NULL AND call IS NOT NULL AND NOT EXISTS (SELECT FROM calls WHERE id = p.call)`)
+			WHERE node = $1 AND ended_at IS NULL AND call IS NOT NULL AND NOT EXISTS (SELECT FROM calls WHERE id = p.call)`, s.config.Node)
 		return err
 	})
 	if err != nil {

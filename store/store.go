@@ -31,6 +31,11 @@ type Config struct {
 	RedisAddr     string // host:port; without it there are no notices, only polling
 	RedisPassword string
 	Key           []byte // 32 secret bytes, the same for the life of the database
+	Node          string // whose program this is; [DefaultNode] if empty
+
+	// Sentinels know where Redis is, under the name RedisMaster; then RedisAddr is not used.
+	Sentinels   []string // host:port
+	RedisMaster string
 }
 
 // patience is how long Postgres may take over one operation, with its retries and
@@ -69,7 +74,8 @@ func open(ctx context.Context, c Config, patience time.Duration) (*Store, error)
 	if err != nil {
 		return nil, err
 	}
-	db, err := connect(c.DSN, patience)
+	c.Node = cmp.Or(c.Node, DefaultNode)
+	db, err := connect(c.DSN, c.Node, patience)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +84,7 @@ func open(ctx context.Context, c Config, patience time.Duration) (*Store, error)
 	db.SetMaxIdleConns(c.Connections)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	s := &Store{db: db, vault: v, config: c, patience: patience}
-	if c.RedisAddr != "" {
+	if c.RedisAddr != "" || len(c.Sentinels) > 0 {
 		s.redis = newRedis(c)
 	}
 	for _, step := range []func(context.Context) error{s.checkVersion, s.checkKey} {
@@ -105,8 +111,9 @@ func (s *Store) Disconnect() error {
 }
 
 // connect makes a pool whose every statement, wait for a lock and wait for a reply
-// ends after limit: a slow or frozen Postgres gives an error, never a hang.
-func connect(dsn string, limit time.Duration) (*sqlx.DB, error) {
+// ends after limit: a slow or frozen Postgres gives an error, never a hang. Calls that are
+// opened on it are the node's.
+func connect(dsn, node string, limit time.Duration) (*sqlx.DB, error) {
 	c, err := pq.NewConfig(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("the Postgres DSN cannot be read: %w", err)
@@ -122,6 +129,7 @@ func connect(dsn string, limit time.Duration) (*sqlx.DB, error) {
 	c.Runtime["idle_in_transaction_session_timeout"] = ms
 	c.Runtime["default_transaction_isolation"] = "read committed"
 	c.Runtime["timezone"] = "UTC"
+	c.Runtime["parley.node"] = node
 	connector, err := pq.NewConnectorConfig(c)
 	if err != nil {
 		return nil, err
@@ -224,7 +232,8 @@ func serialisation(err error) bool {
 // lost tells a connection that broke, or a server that goes down or comes up.
 func lost(err error) bool {
 	switch code := sqlState(err); code {
-	case "57P01", "57P02", "57P03": // admin_shutdown, crash_shutdown, cannot_connect_now
+	case "57P01", "57P02", "57P03", // admin_shutdown, crash_shutdown, cannot_connect_now
+		"25006": // read_only_sql_transaction: a standby, which the DSN leads past the next time
 		return true
 	case "":
 		var network *net.OpError

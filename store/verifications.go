@@ -72,11 +72,11 @@ func (s *Store) ClaimChallenge(ctx context.Context) (c ivr.Challenge, found bool
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `
-			UPDATE challenges SET claimed_at = now(), claimed_by = $1
+			UPDATE challenges SET claimed_at = now(), claimed_by = $1, node = $2
 			WHERE NOT EXISTS (SELECT FROM challenges WHERE claimed_by = $1) AND id = (
 				SELECT id FROM challenges
 				WHERE claimed_at IS NULL AND finished_at IS NULL AND until > now()
-				ORDER BY made_at LIMIT 1 FOR UPDATE SKIP LOCKED)`, claim); err != nil {
+				ORDER BY made_at LIMIT 1 FOR UPDATE SKIP LOCKED)`, claim, s.config.Node); err != nil {
 			return err
 		}
 		return tx.GetContext(ctx, &r, `
@@ -228,14 +228,14 @@ func (s *Store) FinishChallenge(ctx context.Context, challenge string, d ivr.Dis
 	return nil
 }
 
-// AbandonChallenges finishes the challenges whose calls an earlier process placed and
+// AbandonChallenges finishes the challenges whose calls an earlier process of this node placed and
 // did not live to finish: whoever waits for one hears so now, not when it expires. Call
 // it when that process is gone.
 func (s *Store) AbandonChallenges(ctx context.Context) error {
 	var left []string
 	err := s.list(ctx, &left, `
 		SELECT id FROM challenges
-		WHERE claimed_at IS NOT NULL AND finished_at IS NULL AND verified_at IS NULL AND until > now()`)
+		WHERE node = $1 AND claimed_at IS NOT NULL AND finished_at IS NULL AND verified_at IS NULL AND until > now()`, s.config.Node)
 	if err != nil {
 		return fmt.Errorf("list verification calls: %w", err)
 	}

@@ -7,11 +7,14 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/viper"
+
+	"parley/store"
 )
 
 // setting is one thing that an operator can set.
@@ -24,8 +27,12 @@ var settings = []setting{
 	{key: "postgres.dsn", what: "the database, as the program's own login", secret: true},
 	{key: "postgres.owner_dsn", what: "the database, as its owner; only `parley migrate` needs it", secret: true},
 	{key: "redis.addr", def: "127.0.0.1:6379", what: "host:port; may be flushed or away at any time"},
+	{key: "redis.sentinels", what: "host:port of Redis's sentinels, comma separated, instead of redis.addr"},
+	{key: "redis.master", def: "parley", what: "by which name the sentinels know Redis"},
 	{key: "redis.password", what: "of Redis", secret: true},
 	{key: "key", what: "64 hex digits that seal numbers and codes in the database; keep them as long as it: `openssl rand -hex 32`", secret: true},
+	{key: "node", def: store.DefaultNode, what: "the name of this Asterisk among several on one database; the same for all copies beside it"},
+	{key: "node.sip", what: "host:port where other nodes reach this Asterisk; empty where there are none"},
 	{key: "asterisk.url", def: "http://127.0.0.1:8088/ari", what: "Asterisk's ARI"},
 	{key: "asterisk.user", def: "parley", what: "of ARI"},
 	{key: "asterisk.password", what: "of ARI", secret: true},
@@ -60,6 +67,9 @@ var settings = []setting{
 type config struct {
 	postgresDSN, ownerDSN              string
 	redisAddr, redisPassword           string
+	sentinels                          []string
+	redisMaster                        string
+	node, nodeSIP                      string
 	key                                []byte
 	asteriskURL, asteriskUser          string
 	asteriskPassword, app, trunk       string
@@ -107,7 +117,11 @@ func (a *app) config() (config, error) {
 		}
 		return value
 	}
+	list := func(key string) []string {
+		return strings.FieldsFunc(get(key), func(r rune) bool { return r == ',' || r == ' ' })
+	}
 	c := config{
+		node: get("node"), nodeSIP: get("node.sip"), sentinels: list("redis.sentinels"), redisMaster: get("redis.master"),
 		postgresDSN: get("postgres.dsn"), ownerDSN: get("postgres.owner_dsn"),
 		redisAddr: get("redis.addr"), redisPassword: get("redis.password"),
 		asteriskURL: get("asterisk.url"), asteriskUser: get("asterisk.user"), asteriskPassword: get("asterisk.password"),
@@ -118,7 +132,7 @@ func (a *app) config() (config, error) {
 		stripeKey: get("payment.stripe_key"), stripeWebhookSecret: get("payment.stripe_webhook_secret"),
 		signInURL: get("http.sign_in_url"), smsProvider: get("sms.provider"), smsFile: get("sms.console_file"), smsFrom: get("sms.from"),
 		twilioURL: get("sms.twilio_url"), twilioAccount: get("sms.twilio_account"), twilioToken: get("sms.twilio_token"),
-		origins: strings.FieldsFunc(get("http.origins"), func(r rune) bool { return r == ',' || r == ' ' }),
+		origins: list("http.origins"),
 	}
 	if c.promptsPath == "" {
 		c.promptsPath = c.promptsDir
@@ -126,6 +140,12 @@ func (a *app) config() (config, error) {
 	var err error
 	if c.key, err = hex.DecodeString(get("key")); err != nil || len(c.key) != 32 {
 		bad("key must be 64 hex digits: make them once with `openssl rand -hex 32`, and set PARLEY_KEY or key_file")
+	}
+	if !regexp.MustCompile(`^[a-z0-9-]{1,32}$`).MatchString(c.node) {
+		bad("node must be a short name of a-z, 0-9 and -")
+	}
+	if _, err := netip.ParseAddrPort(c.nodeSIP); c.nodeSIP != "" && err != nil {
+		bad("node.sip must be the address:port of this Asterisk, such as 10.0.0.11:5060")
 	}
 	if c.rtpTimeout, err = time.ParseDuration(get("asterisk.rtp_timeout")); err != nil || c.rtpTimeout <= 0 {
 		bad("asterisk.rtp_timeout must be a time such as 30s")
@@ -153,7 +173,7 @@ func (a *app) config() (config, error) {
 	default:
 		bad("sms.provider must be %s, %s or %s", smsOff, smsTwilio, smsConsole)
 	}
-	for _, text := range strings.FieldsFunc(get("http.trusted_proxies"), func(r rune) bool { return r == ',' || r == ' ' }) {
+	for _, text := range list("http.trusted_proxies") {
 		proxy, err := netip.ParsePrefix(text)
 		if err != nil {
 			bad("http.trusted_proxies must be networks such as 10.0.0.0/8 or 192.0.2.1/32")

@@ -31,6 +31,7 @@ type readiness struct {
 	asterisk  atomic.Pointer[ari.Switch]  // once it is open
 	service   atomic.Pointer[ivr.Service] // once it answers calls
 	recovered atomic.Bool                 // earlier processes' calls are taken over
+	draining  atomic.Bool                 // new calls are other nodes'
 	stopping  context.Context
 }
 
@@ -44,6 +45,8 @@ func (r *readiness) check(context.Context) error {
 		return errors.New("Asterisk is not connected")
 	case !r.recovered.Load():
 		return errors.New("calls of an earlier process are being taken over")
+	case r.draining.Load():
+		return errors.New("draining: other nodes take the calls")
 	}
 	return nil
 }
@@ -59,6 +62,7 @@ func (r *readiness) standBy() {
 	r.asterisk.Store(nil)
 	r.service.Store(nil)
 	r.recovered.Store(false)
+	r.draining.Store(false)
 }
 
 // startHost serves HTTP until ctx ends or stop is called, which waits for requests that

@@ -51,7 +51,7 @@ func keepAppointments(ctx context.Context, s *store.Store, plans *planner, log *
 // placeCalls places the calls whose time has come, until ctx ends: call-backs and
 // appointments. Each is claimed in the store, so that of all copies of the program one
 // places it.
-func placeCalls(ctx context.Context, service *ivr.Service, s *store.Store, log *slog.Logger) {
+func placeCalls(ctx context.Context, service *ivr.Service, s *store.Store, ready *readiness, log *slog.Logger) {
 	for err := s.AbandonPlacements(ctx); err != nil; err = s.AbandonPlacements(ctx) { // before the first is claimed
 		log.Warn("no calls are placed", "err", err)
 		if !look(ctx, nil) {
@@ -60,7 +60,7 @@ func placeCalls(ctx context.Context, service *ivr.Service, s *store.Store, log *
 	}
 	notices := s.Listen(ctx, store.TopicPlacements)
 	for look(ctx, notices) {
-		for {
+		for !ready.draining.Load() {
 			placed, found, err := s.ClaimPlacement(ctx)
 			if err != nil && ctx.Err() == nil {
 				log.Warn("calls to be placed are waiting", "err", err)

@@ -47,10 +47,6 @@ Asterisk itself ends them when their money does.`,
 }
 
 const (
-	// asteriskName is what ownership is of. It is one for a database, by whatever address
-	// a copy reaches its Asterisk: all open calls of a ledger are taken to be there.
-	asteriskName = "asterisk"
-
 	// apologyLasts is for how long calls that do not talk yet may hold up the hand-over:
 	// their callers have heard the first sentence of why. drainMost is how long the calls
 	// may take to end where no other copy ends them sooner.
@@ -97,7 +93,7 @@ func serve(ctx context.Context, c config, takeOver bool) error {
 		return fmt.Errorf("prompts: %w", err)
 	}
 	catalogue.Greetings = s.GreetingNamed
-	ownership, err := s.Ownership(asteriskName, log)
+	ownership, err := s.Ownership(log)
 	if err != nil {
 		return err
 	}
@@ -145,7 +141,8 @@ func (o *owner) serve(ctx context.Context) error {
 
 	asterisk, err := ari.Open(ctx, ari.Config{
 		URL: c.asteriskURL, User: c.asteriskUser, Password: c.asteriskPassword,
-		App: c.app, Trunk: c.trunk, RTPTimeout: c.rtpTimeout, Endpoint: c.endpoint(), Prompts: o.prompts, Observer: o.metrics, Log: log,
+		App: c.app, Trunk: c.trunk, RTPTimeout: c.rtpTimeout, Endpoint: c.endpoint(), Elsewhere: c.elsewhere(s, log),
+		Prompts: o.prompts, Observer: o.metrics, Log: log,
 	})
 	if err != nil {
 		stop(err)
@@ -171,12 +168,14 @@ func (o *owner) serve(ctx context.Context) error {
 	ready.recovered.Store(true)
 	var background sync.WaitGroup
 	background.Go(func() { service.ProveTalks(ctx) })
-	background.Go(func() { placeVerifications(ctx, service, s, log) })
-	background.Go(func() { placeCalls(ctx, service, s, log) })
+	background.Go(func() { placeVerifications(ctx, service, s, ready, log) })
+	background.Go(func() { placeCalls(ctx, service, s, ready, log) })
 	background.Go(func() { giveTurns(ctx, s, o.plans, log) })
 	background.Go(func() { keepAppointments(ctx, s, o.plans, log) })
 	background.Go(func() { followPlans(ctx, service, o.plans, s, log) })
 	background.Go(func() { pushEndpoints(ctx, asterisk, s, log) })
+	background.Go(func() { endAsked(ctx, service, s, log) })
+	background.Go(func() { o.neighbours(ctx, asterisk, service) })
 
 	log.Info("serving", "asterisk", c.asteriskURL, "epoch", o.ownership.Epoch, "gap", o.ownership.Idle+time.Since(owned))
 	why := asterisk.Serve(ctx, func(call ari.Incoming) { service.Serve(call.Leg, call.DID, call.ANI) })
@@ -197,7 +196,8 @@ func (o *owner) serve(ctx context.Context) error {
 
 func openStore(ctx context.Context, c config) (*store.Store, error) {
 	s, err := store.Open(ctx, store.Config{
-		DSN: c.postgresDSN, RedisAddr: c.redisAddr, RedisPassword: c.redisPassword, Key: c.key,
+		DSN: c.postgresDSN, RedisAddr: c.redisAddr, RedisPassword: c.redisPassword, Key: c.key, Node: c.node,
+		Sentinels: c.sentinels, RedisMaster: c.redisMaster,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
@@ -258,12 +258,17 @@ const challengesEvery = time.Second
 
 // placeVerifications places the verification calls that were asked for. Each is
 // claimed in the store, so that of all copies of the program one places it.
-func placeVerifications(ctx context.Context, service *ivr.Service, s *store.Store, log *slog.Logger) {
+func placeVerifications(ctx context.Context, service *ivr.Service, s *store.Store, ready *readiness, log *slog.Logger) {
 	notices := s.Listen(ctx, store.TopicChallenges)
 	var calls sync.WaitGroup
 	defer calls.Wait()
 	for {
-		challenge, found, err := s.ClaimChallenge(ctx)
+		var challenge ivr.Challenge
+		var found bool
+		var err error
+		if !ready.draining.Load() {
+			challenge, found, err = s.ClaimChallenge(ctx)
+		}
 		if err != nil && ctx.Err() == nil {
 			log.Warn("verification calls are waiting", "err", err)
 		}

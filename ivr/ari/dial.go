@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"parley/ivr"
@@ -18,12 +19,22 @@ var (
 	endpoint  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 )
 
-// where is the line as Asterisk dials it.
-func (s *Switch) where(to ivr.Line) (string, error) {
+// nodes is the PJSIP endpoint of all other nodes. What comes from there may be dialled to the
+// phones that are registered here, and to nothing else.
+const nodes = "node"
+
+// where is the line as Asterisk dials it. A phone that is registered with another node is
+// rung by that one's Asterisk.
+func (s *Switch) where(ctx context.Context, to ivr.Line) (string, error) {
 	if to.Kind == ivr.Phone && telephone.MatchString(to.Address) {
 		return "PJSIP/" + to.Address + "@" + s.cfg.Trunk, nil
 	}
 	if to.Kind != ivr.Phone && endpoint.MatchString(to.Address) {
+		if s.cfg.Elsewhere != nil {
+			if at := s.cfg.Elsewhere(ctx, to.Address); at != "" {
+				return "PJSIP/" + nodes + "/sip:" + to.Address + "@" + at, nil
+			}
+		}
 		return "PJSIP/" + to.Address, nil
 	}
 	return "", fmt.Errorf("%w: line %s has no address that can be dialled", ivr.ErrUnreachable, to.ID)
@@ -35,7 +46,7 @@ func (s *Switch) Dial(ctx context.Context, r ivr.DialRequest) (ivr.Leg, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	to, err := s.where(r.To)
+	to, err := s.where(ctx, r.To)
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +56,7 @@ func (s *Switch) Dial(ctx context.Context, r ivr.DialRequest) (ivr.Leg, error) {
 		return nil, fmt.Errorf("ari: leg %s is being dialled already", r.LegID)
 	}
 	l := s.newLeg(r.LegID)
+	l.byNode = strings.HasPrefix(to, "PJSIP/"+nodes+"/")
 	s.mu.Unlock()
 
 	s.background(func() { s.originate(context.WithoutCancel(ctx), l, to, r) })
@@ -124,12 +136,13 @@ func (l *leg) unanswered() error {
 	}
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
-	return fmt.Errorf("%w: %w", dialError(departure.Cause, l.sipStatus), departure)
+	return fmt.Errorf("%w: %w", dialError(departure.Cause, l.sipStatus, l.byNode), departure)
 }
 
 // dialError explains why a channel did not answer: by the SIP status where there is
-// one, since Asterisk gives 403, no right to call there, the cause of 603, declined.
-func dialError(cause ivr.Cause, status int) error {
+// one, since Asterisk gives 403, no right to call there, the cause of 603, declined. Another
+// node's Asterisk does the same the other way round.
+func dialError(cause ivr.Cause, status int, byNode bool) error {
 	switch status {
 	case 486, 600:
 		return ivr.ErrBusy
@@ -137,6 +150,10 @@ func dialError(cause ivr.Cause, status int) error {
 		return ivr.ErrDeclined
 	case 408, 480:
 		return ivr.ErrNoAnswer
+	case 403:
+		if cause == ivr.CallRejected && byNode { // Asterisk's word for 603
+			return ivr.ErrDeclined
+		}
 	case 0:
 		switch cause {
 		case ivr.UserBusy:

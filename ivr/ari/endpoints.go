@@ -109,6 +109,20 @@ func (s *Switch) RemoveEndpoint(ctx context.Context, id string) error {
 	return nil
 }
 
+// Registered lists the endpoints that a phone is registered for, and answers.
+func (s *Switch) Registered(ctx context.Context) (names []string, err error) {
+	var all []struct{ Resource, State string }
+	if err := s.client.do(ctx, command{method: "GET", path: path("endpoints", "PJSIP")}, &all); err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		if e.State == "online" && e.Resource != s.cfg.Trunk && e.Resource != nodes {
+			names = append(names, e.Resource)
+		}
+	}
+	return names, nil
+}
+
 func (s *Switch) push(ctx context.Context, kind, id string, attributes map[string]string) error {
 	type field struct {
 		Attribute string `json:"attribute"`

@@ -28,6 +28,7 @@ type leg struct {
 	hungUp    bool // by us
 	request   hangupRequest
 	ending    bool // StasisEnd was seen
+	byNode    bool // it is dialled through another node's Asterisk
 	sipStatus int  // that ended it, if it was a SIP answer
 	talk      *talk
 	keys      keys

@@ -32,6 +32,11 @@ type Config struct {
 	// beside our own, such as its transport and media_address.
 	Endpoint map[ivr.LineKind]map[string]string
 
+	// Elsewhere tells where an endpoint is registered: host:port of the Asterisk of another
+	// node, or "" for this one. It is asked for each call to an advisor's phone, unless it
+	// is nil: then there is no other node.
+	Elsewhere func(ctx context.Context, endpoint string) string
+
 	Prompts  Prompts
 	Observer Observer // may be nil
 	Log      *slog.Logger
@@ -109,6 +114,7 @@ type Switch struct {
 	serve     func(Incoming)
 	early     []Incoming // came in before Serve was called
 	refusing  bool
+	draining  bool // calls that come in are for other nodes
 }
 
 var _ ivr.Switch = (*Switch)(nil)
@@ -219,6 +225,14 @@ func (s *Switch) Serve(ctx context.Context, handle func(Incoming)) error {
 	return cmp.Or(context.Cause(s.ctx), context.Cause(ctx))
 }
 
+// Drain has calls that come in turned away from now on, or served again. Those that are up
+// go on.
+func (s *Switch) Drain(draining bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = draining
+}
+
 // welcome hands a call over. Without a subscription of our own, Asterisk stops
 // telling of a channel that came in before it tells why it ended.
 func (s *Switch) welcome(call Incoming, handle func(Incoming)) {
@@ -252,6 +266,8 @@ func (s *Switch) admit(ch channel, args []string) {
 		call.DID = number(args[1])
 	}
 	switch {
+	case s.draining:
+		s.background(func() { s.turnAway(l) })
 	case s.serve != nil:
 		go s.welcome(call, s.serve)
 	case s.refusing:

@@ -581,7 +581,6 @@ export const en = {
       second_person: "Ask another administrator to sign in and approve it. Another token of your own does not count.",
       adjustment_over: "Somebody has decided it, or its time is over. The list shows what has become of it.",
       call_over: "It has ended by itself.",
-      call_elsewhere: "Another copy of the program runs it: it will be ended there.",
       refund_too_much: "Pay back less.",
       too_little: "Take less.",
       no_plan_before: "Open a version from the history, and activate it.",
