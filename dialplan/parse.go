@@ -270,7 +270,8 @@ func (r *reader) appointments(n *yaml.Node, path string) (a Appointments) {
 		field{name: "late", read: func(n *yaml.Node, at string) { a.Late = r.duration(n, at, time.Second, 24*time.Hour) }},
 		field{name: "remind", read: func(n *yaml.Node, at string) { a.Remind = r.falling(n, at, time.Second, 30*24*time.Hour) }},
 		field{name: "verify", read: func(n *yaml.Node, at string) { a.Verify = r.duration(n, at, time.Second, time.Hour) }},
-		field{name: "client_no_show", read: func(n *yaml.Node, at string) { a.ClientNoShow = r.amount(n, at, 0, maxAmount) }})
+		field{name: "client_no_show", read: func(n *yaml.Node, at string) { a.ClientNoShow = r.amount(n, at, 0, maxAmount) }},
+		field{name: "advisor_no_show", optional: true, read: func(n *yaml.Node, at string) { a.AdvisorNoShow = r.amount(n, at, 0, maxAmount) }})
 	return a
 }
 

@@ -93,6 +93,8 @@ type Appointments struct {
 	Remind       []time.Duration // before it, the longest first; both are
 	Verify       time.Duration   // before it an advisor without a verified line is asked to verify one
 	ClientNoShow money.Amount    // what a client who does not come pays, of what is held
+
+	AdvisorNoShow money.Amount // what the house pays the client where the advisor does not come
 }
 
 // HoldAt is when the money for an appointment's length is set aside.

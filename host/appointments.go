@@ -30,6 +30,8 @@ type Appointment struct {
 	Held     *money.Amount          `json:"held,omitempty" example:"5970" doc:"Of the client's money, since it was accepted. It is free again when the call holds it, or when it is over. Not told to the advisor."`
 	NoShow   *money.Amount          `json:"no_show,omitempty" example:"500" doc:"What the client pays of it if they do not come."`
 	Fee      *money.Amount          `json:"fee,omitempty" example:"0" doc:"What the client has paid for not coming."`
+	Missed   *money.Amount          `json:"advisor_no_show,omitempty" example:"300" doc:"What we pay the client if the advisor does not come. Not told to the advisor, as the next."`
+	Paid     *money.Amount          `json:"compensation,omitempty" example:"0" doc:"What we have paid the client because the advisor did not come."`
 	Until    *time.Time             `json:"until,omitempty" doc:"A client who comes later has not come."`
 	Number   string                 `json:"number,omitempty" example:"+493055500101" doc:"To be dialled by the client, E.164, while it is open. Told to the client alone."`
 	Tel      string                 `json:"tel,omitempty" format:"uri" example:"tel:+493055500101"`
@@ -63,6 +65,7 @@ func appointmentOf(ctx context.Context, a store.Appointment) Appointment {
 	role := asker(ctx).Role
 	if role != store.RoleAdvisor {
 		out.Phone, out.Held, out.NoShow, out.Fee = a.Phone, &a.Held, &a.NoShow, &a.Fee
+		out.Missed, out.Paid = &a.AdvisorNoShow, &a.Compensation
 	}
 	if role != store.RoleAdvisor && role != store.RoleAdmin && a.State == store.ApptOpen {
 		out.Number, out.Tel, out.PIN = a.DID, "tel:"+a.DID, a.PIN

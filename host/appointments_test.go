@@ -20,7 +20,7 @@ func scheduled(t *testing.T) (w *town, app client.Client) {
 	w.plan.Destinations = dialplan.Destinations{"DE": {dialplan.Mobile, dialplan.Fixed}}
 	w.plan.Limits.OwnPrice = dialplan.OwnPrice{Least: 50, Most: 900}
 	w.plan.Appointments = dialplan.Appointments{Hold: dialplan.AtBooking, Ahead: 60 * 24 * time.Hour, Early: 10 * time.Minute, Late: 10 * time.Minute,
-		Remind: []time.Duration{24 * time.Hour}, Verify: 5 * time.Minute, ClientNoShow: 100}
+		Remind: []time.Duration{24 * time.Hour}, Verify: 5 * time.Minute, ClientNoShow: 100, AdvisorNoShow: 50}
 	return w, w.app(w.advisor)
 }
 
@@ -72,7 +72,7 @@ func TestAppointmentFromWishToNumber(t *testing.T) {
 	w.problem("the advisor accepts their own proposal", err, 409, "appointment_state")
 	a, err = session.AcceptAppointment(ctx, "accepting-1", a.ID)
 	w.must(err)
-	if a.State != "accepted" || a.Held != 2000 || a.NoShow != 100 || a.Number != "" || len(a.Changes) != 3 || a.Changes[1].By != "advisor" {
+	if a.State != "accepted" || a.Held != 2000 || a.NoShow != 100 || a.AdvisorNoShow != 50 || a.Number != "" || len(a.Changes) != 3 || a.Changes[1].By != "advisor" {
 		t.Errorf("accepted: %+v", a)
 	}
 	account, err := session.Account(ctx, string(id))
@@ -88,7 +88,7 @@ func TestAppointmentFromWishToNumber(t *testing.T) {
 	}{"client": {session, true}, "site": {w.site, true}, "advisor": {app, false}, "admin": {admin, false}} {
 		a, err := c.by.Appointment(ctx, a.ID)
 		w.must(err)
-		if a.State != "open" || (a.Number != "") != c.told || (a.PIN != "") != c.told {
+		if a.State != "open" || (a.Number != "") != c.told || (a.PIN != "") != c.told || (a.AdvisorNoShow == 50) == (name == "advisor") {
 			t.Errorf("the %s is told %+v", name, a)
 		}
 	}

@@ -41,8 +41,8 @@ func (s *Store) AcceptAppointment(ctx context.Context, request Request, plan dia
 			}
 		}
 		if err := changeOne(ctx, tx, `
-			UPDATE appointments SET state = 'accepted', until = $2, held = $3, no_show = $4, reminded_until = $5 WHERE id = $1`,
-			a.ID, a.StartsAt.Add(plan.Appointments.Late), held, min(plan.Appointments.ClientNoShow, held), now); err != nil {
+			UPDATE appointments SET state = 'accepted', until = $2, held = $3, no_show = $4, advisor_no_show = $5, reminded_until = $6 WHERE id = $1`,
+			a.ID, a.StartsAt.Add(plan.Appointments.Late), held, min(plan.Appointments.ClientNoShow, held), plan.Appointments.AdvisorNoShow, now); err != nil {
 			return err
 		}
 		if err := s.changed(ctx, tx, a.ID, by.side(), by.Who, "", "appointment.accepted"); err != nil {

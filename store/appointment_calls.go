@@ -126,18 +126,23 @@ func (s *Store) appointmentOver(ctx context.Context, tx *sqlx.Tx, a appointmentR
 	if err := giveBack(ctx, tx, a); err != nil {
 		return err
 	}
-	if to == ApptClientNoShow {
-		var err error
-		if a.Fee, err = payNoShow(ctx, tx, a); err != nil {
-			return err
-		}
+	var err error
+	switch to {
+	case ApptClientNoShow:
+		a.Fee, err = payNoShow(ctx, tx, a)
+	case ApptAdvisorNoShow:
+		a.Compensation = a.AdvisorNoShow
+		err = compensate(ctx, tx, a)
+	}
+	if err != nil {
+		return err
 	}
 	if to == ApptKept || a.State == ApptCalling {
 		if err := takeBack(ctx, tx, a.Loan); err != nil {
 			return err
 		}
 	}
-	if err := changeOne(ctx, tx, `UPDATE appointments SET state = $2, fee = $3 WHERE id = $1`, a.ID, to, a.Fee); err != nil {
+	if err := changeOne(ctx, tx, `UPDATE appointments SET state = $2, fee = $3, compensation = $4 WHERE id = $1`, a.ID, to, a.Fee, a.Compensation); err != nil {
 		return err
 	}
 	event := "appointment.missed"

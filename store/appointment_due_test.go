@@ -15,7 +15,7 @@ import (
 
 // Every way in which an appointment can end: how it is told, and where the money is.
 func TestEveryWayOutOfAnAppointment(t *testing.T) {
-	fee, late := money.Amount(5_00), -11*time.Minute
+	fee, compensation, late := money.Amount(5_00), money.Amount(3_00), -11*time.Minute
 	calls := func(d ivr.Disposition, talks ...time.Duration) func(*calendar, Appointment) {
 		return func(c *calendar, a Appointment) {
 			c.moves(a, -time.Second)
@@ -54,12 +54,12 @@ func TestEveryWayOutOfAnAppointment(t *testing.T) {
 	}{
 		"kept":                         {HostCalls, calls(ivr.Completed, 5*time.Minute), ApptKept, least, "kept"},
 		"the client does not answer":   {HostCalls, calls("client not reached"), ApptClientNoShow, fee, "missed"},
-		"the advisor does not answer":  {HostCalls, calls("no answer"), ApptAdvisorNoShow, 0, "missed"},
-		"the advisor declines":         {HostCalls, calls("declined"), ApptAdvisorNoShow, 0, "missed"},
+		"the advisor does not answer":  {HostCalls, calls("no answer"), ApptAdvisorNoShow, -compensation, "missed"},
+		"the advisor declines":         {HostCalls, calls("declined"), ApptAdvisorNoShow, -compensation, "missed"},
 		"the client does not wait":     {HostCalls, calls("abandoned"), ApptMissed, 0, "missed"},
 		"our fault":                    {HostCalls, calls(ivr.Failed), ApptMissed, 0, "missed"},
 		"kept by dialling in":          {DialIn, dials(ivr.Completed, 5*time.Minute), ApptKept, least, "kept"},
-		"dialled in, no answer":        {DialIn, dials("no answer"), ApptAdvisorNoShow, 0, "missed"},
+		"dialled in, no answer":        {DialIn, dials("no answer"), ApptAdvisorNoShow, -compensation, "missed"},
 		"dialled in, and did not wait": {DialIn, dials("abandoned"), ApptMissed, 0, "missed"},
 		"nobody was there to place it": {HostCalls, func(c *calendar, a Appointment) { c.moves(a, late); c.due() }, ApptMissed, 0, "missed"},
 		"nobody was there to lend":     {DialIn, func(c *calendar, a Appointment) { c.moves(a, late); c.due() }, ApptMissed, 0, "missed"},
@@ -84,7 +84,7 @@ func TestEveryWayOutOfAnAppointment(t *testing.T) {
 			c.stands(a, ApptAccepted)
 			c.moves(a, late)
 			c.due()
-		}, ApptAdvisorNoShow, 0, "missed"},
+		}, ApptAdvisorNoShow, -compensation, "missed"},
 		"the advisor's line is not verified": {HostCalls, func(c *calendar, a Appointment) {
 			_, err := c.superuser().Exec(`UPDATE lines SET verified_at = NULL, verified_how = NULL`)
 			c.must(err)
@@ -93,7 +93,7 @@ func TestEveryWayOutOfAnAppointment(t *testing.T) {
 			c.stands(a, ApptAccepted)
 			c.moves(a, late)
 			c.due()
-		}, ApptAdvisorNoShow, 0, "missed"},
+		}, ApptAdvisorNoShow, -compensation, "missed"},
 		"cancelled by the client": {DialIn, func(c *calendar, a Appointment) {
 			c.moves(a, time.Minute)
 			c.due()
@@ -119,6 +119,9 @@ func TestEveryWayOutOfAnAppointment(t *testing.T) {
 			}
 			if test.state == ApptClientNoShow && over.Fee != fee || test.state != ApptClientNoShow && over.Fee != 0 {
 				t.Errorf("the fee is %v", over.Fee)
+			}
+			if test.state == ApptAdvisorNoShow && over.Compensation != compensation || test.state != ApptAdvisorNoShow && over.Compensation != 0 {
+				t.Errorf("the client was paid %v", over.Compensation)
 			}
 			c.clean()
 			var live int

@@ -70,7 +70,8 @@ func (s *Store) readAppointment(ctx context.Context, q sqlx.QueryerContext, id A
 
 // appointmentColumns are an appointmentRow of each appointment p.
 const appointmentColumns = `p.id, p.client, p.advisor, p.mode, p.starts_at, p.ends_at, p.zone, p.topic, p.terms, p.state,
-	coalesce(p.until, '0001-01-01Z') AS until, p.held, p.no_show, p.fee, coalesce(p.loan, '') AS loan`
+	coalesce(p.until, '0001-01-01Z') AS until, p.held, p.no_show, p.fee, p.advisor_no_show, p.compensation,
+	coalesce(p.loan, '') AS loan`
 
 type appointmentRow struct {
 	ID       AppointmentID
@@ -88,6 +89,9 @@ type appointmentRow struct {
 	NoShow   money.Amount `db:"no_show"`
 	Fee      money.Amount
 	Loan     ivr.LoanID
+
+	AdvisorNoShow money.Amount `db:"advisor_no_show"`
+	Compensation  money.Amount
 }
 
 const selectAppointments = `
@@ -114,6 +118,7 @@ func (s *Store) appointment(r appointmentView) (Appointment, error) {
 		ID: r.ID, State: r.State, Client: r.Client, ClientAlias: r.Alias, Advisor: r.Advisor, AdvisorName: r.Name,
 		Mode: r.Mode, StartsAt: r.StartsAt, Length: r.EndsAt.Sub(r.StartsAt), Zone: r.Zone, Phone: r.Phone, Topic: r.Topic,
 		Held: r.Held, NoShow: r.NoShow, Fee: r.Fee, Until: r.Until,
+		AdvisorNoShow: r.AdvisorNoShow, Compensation: r.Compensation,
 	}
 	if r.DID != "" {
 		a.DID, a.DIDUntil, a.PIN = r.DID, r.DIDUntil, s.vault.pin(r.Loan)

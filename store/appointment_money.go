@@ -90,3 +90,17 @@ func payNoShow(ctx context.Context, tx *sqlx.Tx, a appointmentRow) (fee money.Am
 	}
 	return fee, changeOne(ctx, tx, `UPDATE accounts SET posted = posted - $2 WHERE id = 'client/' || $1`, a.Client, fee)
 }
+
+// compensate has the house pay the client for an advisor who did not come.
+func compensate(ctx context.Context, tx *sqlx.Tx, a appointmentRow) error {
+	if a.Compensation == 0 {
+		return nil
+	}
+	return changeOne(ctx, tx, `
+		WITH moved AS (
+			INSERT INTO transfers (kind, key, debit, credit, currency, amount)
+			SELECT 'appointment compensation', $1, 'platform/' || currency, id, currency, $3 FROM accounts WHERE id = 'client/' || $2
+			RETURNING credit, amount
+		)
+		UPDATE accounts SET posted = posted + moved.amount FROM moved WHERE id = moved.credit`, a.ID, a.Client, a.Compensation)
+}

@@ -112,11 +112,14 @@ type Appointment struct {
 	Terms       dialplan.Terms // agreed on: it costs no more
 	Held        money.Amount   // set aside when it was accepted
 	NoShow, Fee money.Amount   // what a client who does not come pays, and has paid
-	Until       time.Time      // a client who comes later has not come; zero until it is accepted
-	DID, PIN    string         // where a number is lent
-	DIDUntil    time.Time
-	Calls       []ivr.CallID // made for it, in their order
-	Changes     []AppointmentChange
+
+	AdvisorNoShow, Compensation money.Amount // what the house pays the client where the advisor does not come, and has paid
+
+	Until    time.Time // a client who comes later has not come; zero until it is accepted
+	DID, PIN string    // where a number is lent
+	DIDUntil time.Time
+	Calls    []ivr.CallID // made for it, in their order
+	Changes  []AppointmentChange
 }
 
 // AppointmentChange is a step in what became of an appointment.

@@ -27,7 +27,7 @@ func newCalendar(t *testing.T) *calendar {
 	c.plan.Limits.OwnPrice = dialplan.OwnPrice{Least: 50, Most: 900}
 	c.plan.Destinations = dialplan.Destinations{"DE": {dialplan.Mobile, dialplan.Fixed}}
 	c.plan.Appointments = dialplan.Appointments{Hold: dialplan.AtBooking, Ahead: 400 * 24 * time.Hour, Early: 10 * time.Minute, Late: 10 * time.Minute,
-		Remind: []time.Duration{24 * time.Hour, 20 * time.Minute}, Verify: 5 * time.Minute, ClientNoShow: 5_00}
+		Remind: []time.Duration{24 * time.Hour, 20 * time.Minute}, Verify: 5 * time.Minute, ClientNoShow: 5_00, AdvisorNoShow: 3_00}
 	c.client = c.hosted.client(100_00)
 	return c
 }

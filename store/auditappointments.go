@@ -10,6 +10,7 @@ var appointmentChecks = []auditCheck{{
 		WHEN 'appointment held' THEN (t.debit, t.credit, t.amount) <> ('client/' || p.client, 'appointments/' || t.currency, p.held)
 		WHEN 'appointment released' THEN (t.debit, t.credit, t.amount) <> ('appointments/' || t.currency, 'client/' || p.client, p.held)
 		WHEN 'appointment fee' THEN (t.debit, t.credit) <> ('client/' || p.client, 'advisor/' || p.advisor || '/' || t.currency)
+		WHEN 'appointment compensation' THEN (t.debit, t.credit, t.amount) <> ('platform/' || t.currency, 'client/' || p.client, p.compensation)
 		ELSE (t.debit, t.credit) <> ('client/' || p.client, 'platform/' || t.currency) END)`,
 }, {
 	"transfers", "only appointments move money through this account: move it back with an adjustment", `
@@ -42,6 +43,10 @@ var appointmentChecks = []auditCheck{{
 	) t ON t.key = p.id
 	WHERE p.fee <> coalesce(t.advisor, 0) + coalesce(t.platform, 0) OR p.fee > p.no_show OR p.no_show > p.held
 	   OR coalesce(t.advisor, 0) <> p.fee * (p.terms ->> 'advisor_percent')::bigint / 100`,
+}, {
+	"appointments", "compare it with its transfers; correct the difference with an adjustment", `
+	SELECT p.id AS row, format('it says that the client was paid %s for the advisor who did not come, and no transfer does', p.compensation) AS problem
+	FROM appointments p WHERE p.compensation > 0 AND NOT EXISTS (SELECT FROM transfers WHERE kind = 'appointment compensation' AND key = p.id)`,
 }, {
 	"appointments", "see its changes: someone wrote to the database", `
 	SELECT p.id AS row, format('it is %s, its last change says %s', p.state, coalesce(h.state, 'nothing')) AS problem

@@ -21,6 +21,14 @@ func TestAuditOfAppointments(t *testing.T) {
 	c.moves(missed, -11*time.Minute)
 	c.due()
 	c.stands(missed, ApptClientNoShow)
+	waited, err := c.asks(c.wish(c.client, c.advisor, berlin(8*time.Hour), HostCalls))
+	c.must(err)
+	waited, err = c.accepts(waited)
+	c.must(err)
+	c.superuser().MustExec(`UPDATE lines SET verified_at = NULL, verified_how = NULL`)
+	c.moves(waited, -11*time.Minute)
+	c.due()
+	c.stands(waited, ApptAdvisorNoShow)
 	c.clean()
 	db := c.superuser()
 	db.SetMaxOpenConns(1)
@@ -39,13 +47,17 @@ func TestAuditOfAppointments(t *testing.T) {
 			WHERE key = '{m}' AND kind LIKE '%fee'`, "appointments", "{m}"},
 		{"a fee to another advisor", `UPDATE transfers SET credit = 'advisor/adv_x/EUR' WHERE kind = 'appointment fee'`, "transfers", ""},
 		{"a fee for no appointment", `UPDATE transfers SET key = 'appt_no' WHERE kind = 'appointment platform fee'`, "transfers", ""},
+		{"a compensation that was not paid", `DELETE FROM transfers WHERE kind = 'appointment compensation';
+			UPDATE accounts SET posted = posted - 300 WHERE client = '{c}'`, "appointments", "{w}"},
+		{"a compensation raised", `UPDATE transfers SET amount = amount + 1 WHERE kind = 'appointment compensation'`, "transfers", ""},
+		{"a compensation to another client", `UPDATE transfers SET credit = 'client/cli_x' WHERE kind = 'appointment compensation'`, "transfers", ""},
 		{"money into the account otherwise", `INSERT INTO transfers (kind, key, debit, credit, currency, amount)
 			VALUES ('adjustment', 'x', 'adjustments/EUR', 'appointments/EUR', 'EUR', 5)`, "transfers", ""},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			tx := db.MustBegin()
 			defer tx.Rollback()
-			names := strings.NewReplacer("{a}", string(a.ID), "{m}", string(missed.ID), "{c}", string(c.client))
+			names := strings.NewReplacer("{a}", string(a.ID), "{m}", string(missed.ID), "{w}", string(waited.ID), "{c}", string(c.client))
 			tx.MustExec(names.Replace(f.plant))
 			report, err := c.audit(ctx, tx)
 			c.must(err)

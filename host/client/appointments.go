@@ -31,6 +31,8 @@ type Appointment struct {
 	Price            Price
 	Cost, Held, Fee  int64
 	NoShow           int64 `json:"no_show"`
+	AdvisorNoShow    int64 `json:"advisor_no_show"`
+	Compensation     int64
 	Until            *time.Time
 	Number, Tel, PIN string
 	Calls            []string

@@ -284,7 +284,8 @@ func TestAppointmentClientDoesNotCome(t *testing.T) {
 	d.audit()
 }
 
-// The advisor does not take the call: the client hears so and has all their money.
+// The advisor does not take the call: the client hears so, has all their money, and what the
+// plan says beside.
 func TestAppointmentAdvisorDoesNotCome(t *testing.T) {
 	d := newDated(t)
 	d.advisor.Phone.OnCall(phone.Decline())
@@ -292,7 +293,10 @@ func TestAppointmentAdvisorDoesNotCome(t *testing.T) {
 	onPhone := d.called()
 	d.hears(onPhone, "advisor-declined")
 	d.becomes("advisor_no_show", patience)
-	d.free(d.recorded("declined"), 2000)
+	if d.it.AdvisorNoShow != 50 || d.it.Compensation != 50 {
+		t.Errorf("for it the client is paid %d, as was agreed: %d", d.it.Compensation, d.it.AdvisorNoShow)
+	}
+	d.free(d.recorded("declined"), 2050)
 	d.audit()
 }
 

@@ -46,6 +46,8 @@ export function AppointmentCard(p: { appointment: Schema["Appointment"] }) {
       {last?.by === "advisor" && last.reason && <p>{words.reason(last.reason)}</p>}
       <p class="soft">
         {words.cost(money(a.cost, a.price.currency))} {before && a.no_show ? words.noShow(money(a.no_show, a.price.currency)) : ""}
+        {before && a.advisor_no_show ? ` ${words.advisorNoShow(money(a.advisor_no_show, a.price.currency))}` : ""}
+        {a.compensation ? ` ${words.compensated(money(a.compensation, a.price.currency))}` : ""}
       </p>
       {a.state === "open" && a.number && (
         <>

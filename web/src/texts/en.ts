@@ -258,6 +258,8 @@ export const en = {
       yes: "Yes, cancel it",
       no: "Keep it",
       noShow: (amount: string) => `If you do not come, you pay ${amount}.`,
+      advisorNoShow: (amount: string) => `If your advisor does not come, you get ${amount}.`,
+      compensated: (amount: string) => `You got ${amount} for it.`,
       reason: (reason: string) => `“${reason}”`,
     },
 
