@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"net/url"
 	"os/exec"
 	"testing"
 	"time"
@@ -68,6 +70,36 @@ func TestTopUpDeclined(t *testing.T) {
 	}
 }
 
+// An administrator ends a call with a reason: both are cut off, the client hears by whom, and
+// pays for what was talked.
+func TestAnAdministratorEndsACall(t *testing.T) {
+	p := newTapper(t, 2000)
+	_, err := p.tap("tap-no-1")
+	p.must(err)
+	onPhone, advisor := p.talk()
+	ada := p.token("--role", "admin", "--holder", "Ada")
+	talk, err := p.session.Talk(p.ctx, p.loan.ID)
+	p.must(err)
+	if len(talk.Calls) != 1 {
+		t.Fatalf("while they talk: %+v", talk)
+	}
+	p.must(ada.EndCall(p.ctx, "ending-1", talk.Calls[0], "they asked us to"))
+	p.ends(advisor)
+	p.hears(onPhone, "ended-by-host")
+	p.ends(onPhone)
+	call := p.recorded("ended")
+	if call.EndedBy != "parley" || call.Charge != perSecond*int64(math.Ceil(call.Talk().Seconds())) || call.Charge == 0 {
+		t.Errorf("recorded as %+v", call)
+	}
+	p.balance(2000 - call.Charge)
+	acts, err := ada.AuditLog(p.ctx, url.Values{"subject": {call.ID}})
+	p.must(err)
+	if len(acts) != 1 || acts[0].Who != "Ada" || acts[0].Detail["reason"] != "they asked us to" {
+		t.Errorf("the log says %+v", acts)
+	}
+	p.audit()
+}
+
 // After a talk of some length that the advisor ended, the client rates it by a key.
 func TestATalkIsRatedByKey(t *testing.T) {
 	p := newTapper(t, 2000)
@@ -110,8 +142,9 @@ func TestTheGreetingIsHeardWhileTheLineRings(t *testing.T) {
 	p.ends(onPhone)
 }
 
-// Whoever calls the lent number from another telephone, or hides theirs, is asked for
-// the PIN that the page shows; without it nobody is rung and nothing is held.
+// Whoever calls the lent number from another telephone, or hides theirs, or calls a number
+// that is lent to somebody else, is asked for the PIN that the page shows; without it nobody
+// is rung and nothing is held.
 func TestAnotherCallerNeedsThePIN(t *testing.T) {
 	p := newTapper(t, 2000)
 	talk, err := p.tap("tap-no-1")
@@ -126,6 +159,13 @@ func TestAnotherCallerNeedsThePIN(t *testing.T) {
 	p.ends(stranger)
 	p.neverRung()
 	p.balance(2000)
+
+	others, err := p.stage.Lend(p.ctx, p.another().client, p.advisor)
+	p.must(err)
+	astray, err := p.client.Phone.Dial(p.ctx, others.DID)
+	p.must(err)
+	p.hears(astray, "enter-pin")
+	p.must(astray.Hangup(p.ctx))
 
 	hidden := p.dial(phone.Withheld())
 	p.hears(hidden, "enter-pin")

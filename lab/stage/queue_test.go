@@ -55,6 +55,34 @@ func (p *tapper) joins(mode string) client.Wait {
 	return wait
 }
 
+// page listens as the client's page does; what it returns waits for the next event of a type.
+func (p *tapper) page(kind string) (told func() client.Event) {
+	p.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	p.Cleanup(cancel)
+	heard := make(chan client.Event, 1)
+	last, err := books(p.T, p.stage).EventsEnd(ctx) // from here on, however late the stream begins
+	p.must(err)
+	go func() {
+		for e, err := range p.session.Events(ctx, last.String()) {
+			if err != nil || e.Type == kind {
+				heard <- e
+				return
+			}
+		}
+	}()
+	return func() client.Event {
+		p.Helper()
+		select {
+		case e := <-heard:
+			return e
+		case <-ctx.Done():
+			p.Fatalf("the page is not told of %s", kind)
+			return client.Event{}
+		}
+	}
+}
+
 // comes to a state, as the client's page sees it.
 func (p *tapper) comesTo(wait client.Wait, state string, within time.Duration) client.Wait {
 	p.Helper()
@@ -106,8 +134,12 @@ func TestBusyQueueTurnCallReceipt(t *testing.T) {
 	if wait.Place != 1 || later.Place != 2 || *later.AtMost <= *wait.AtMost {
 		t.Errorf("the first waits %+v, the second %+v", wait, later)
 	}
+	told := p.page("queue.turn")
 	p.free()
 	turn := p.comesTo(wait, "turn", nextComes)
+	if e := told(); e.Data["wait"] != wait.ID || e.Data["talk"] != turn.Talk {
+		t.Errorf("the page is told %+v of the turn %+v", e, turn)
+	}
 	talk, err := p.tap("tap-no-2")
 	p.must(err)
 	if talk.ID != turn.Talk || time.Until(talk.Until) > 20*time.Second {

@@ -111,12 +111,27 @@ func newNumber() string { return fmt.Sprintf("+49151%08d", 10000000+clients.Add(
 
 // newScene sets up a call on the shared stage for a client with money.
 func newScene(t *testing.T, money int, loan ...string) *scene {
+	advisor, ctx := borrow(t)
+	return newSceneOn(t, ctx, shared, advisor, money, loan...)
+}
+
+// borrow waits for an advisor of the shared stage, who is the test's until its end.
+func borrow(t *testing.T) (*Advisor, context.Context) {
 	t.Parallel()
+	advisor := <-advisors
+	t.Cleanup(func() {
+		advisor.Phone.OnCall(nil)
+		for rung := true; rung; { // what a test that failed did not answer is not the next one's
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+			_, err := advisor.Phone.Accept(ctx)
+			rung = err == nil
+			cancel()
+		}
+		advisors <- advisor
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
-	advisor := <-advisors
-	t.Cleanup(func() { advisor.Phone.OnCall(nil); advisors <- advisor })
-	return newSceneOn(t, ctx, shared, advisor, money, loan...)
+	return advisor, ctx
 }
 
 func newSceneOn(t *testing.T, ctx context.Context, s *Stage, advisor *Advisor, money int, loan ...string) *scene {

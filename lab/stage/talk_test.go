@@ -18,11 +18,7 @@ type tapper struct {
 }
 
 func newTapper(t *testing.T, money int) *tapper {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	t.Cleanup(cancel)
-	advisor := <-advisors
-	t.Cleanup(func() { advisor.Phone.OnCall(nil); advisors <- advisor })
+	advisor, ctx := borrow(t)
 	p := &tapper{scene: &scene{T: t, ctx: ctx, stage: shared, advisor: advisor}}
 	var err error
 	p.client, err = shared.NewClient(ctx, "Blue Heron", newNumber(), money)
