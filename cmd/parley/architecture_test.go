@@ -33,6 +33,7 @@ var architecture = map[string]string{
 	"lab":             "asterisk-config",
 	"lab/phone":       "",
 	"lab/stage":       "dialplan host/client ivr ivr/prompts lab lab/phone",
+	"lab/faults":      "",
 	"lab/browser":     "",
 	"cmd/demo":        "host/client lab/stage lab/phone",
 }

@@ -166,3 +166,29 @@ func (c *Call) Audio() []int16 {
 	pcm, _ := c.media.ear.audio(0)
 	return pcm
 }
+
+// Silence is the time between two times in which the tone was not heard: the longest
+// stretch of it, and all of it together, within 40 ms. Stretches below least are left out.
+func (c *Call) Silence(hz int, from, to time.Time, least time.Duration) (longest, all time.Duration) {
+	const fine = 2 * frame
+	e := c.media.ear
+	pcm, start := e.audio(e.sampleAt(from))
+	last := from
+	quiet := func(until time.Time) {
+		if d := until.Sub(last); d >= least {
+			longest, all = max(longest, d), all+d
+		}
+	}
+	for at := 0; at+fine <= len(pcm); at += fine {
+		heard := e.arrival(start + at)
+		if heard.After(to) {
+			break
+		}
+		if isTone(pcm[at:at+fine], hz) {
+			quiet(heard)
+			last = e.arrival(start + at + fine - 1).Add(frameTime)
+		}
+	}
+	quiet(to)
+	return longest, all
+}

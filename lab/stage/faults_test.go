@@ -27,7 +27,7 @@ func newStageWith(t *testing.T, o Options) (*Stage, *Advisor, context.Context) {
 			t.Error(err)
 		}
 	})
-	a, err := newVerifiedAdvisor(t.Context(), s, "Anna")
+	a, err := s.NewVerifiedAdvisor(t.Context(), "Anna")
 	if err != nil {
 		t.Fatal(err)
 	}

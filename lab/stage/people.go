@@ -83,6 +83,33 @@ func (s *Stage) NewAdvisor(ctx context.Context, name string) (*Advisor, error) {
 	return a, err
 }
 
+// NewVerifiedAdvisor adds an advisor and verifies their line as they would.
+func (s *Stage) NewVerifiedAdvisor(ctx context.Context, name string) (*Advisor, error) {
+	a, err := s.NewAdvisor(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	verify, err := s.StartVerification(ctx, a.Line)
+	if err != nil {
+		return nil, err
+	}
+	ringing, err := a.Phone.Accept(ctx)
+	if err != nil {
+		return nil, err
+	}
+	call, err := ringing.Answer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := call.Keys(ctx, verify.Code+"#"); err != nil {
+		return nil, err
+	}
+	if _, err = verify.Wait(); err != nil {
+		return nil, err
+	}
+	return a, call.Hangup(ctx)
+}
+
 // register tries until the program has made the endpoint, which it does on a
 // notice. The phone stays registered until ctx ends.
 func (s *Stage) register(ctx context.Context, user, password string) (*phone.Phone, error) {

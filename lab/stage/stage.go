@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,10 @@ type Options struct {
 	Plan       string        // the plan's text; the one in plan.yaml if empty
 	RTPTimeout time.Duration // see [lab.Options]
 	Progress   io.Writer     // is told what is installed; os.Stderr if nil
+
+	// Settings are more of the program's own, which the commands do not have; called
+	// when all that the program needs is up.
+	Settings func(*Stage) ([]string, error)
 }
 
 // Stage is a running Parley and what is around it.
@@ -75,7 +80,15 @@ func Open(ctx context.Context, o Options) (_ *Stage, err error) {
 	if s.Carrier, err = phone.NewCarrier(ctx, s.Lab.Asterisk.CarrierAddr, s.Lab.Asterisk.SIPAddr); err != nil {
 		return nil, err
 	}
-	s.Program = s.Lab.Program("program", s.bin, []string{"serve"}, s.Env, s.serving)
+	own := s.Env
+	if o.Settings != nil {
+		more, err := o.Settings(s)
+		if err != nil {
+			return nil, err
+		}
+		own = slices.Concat(own, more)
+	}
+	s.Program = s.Lab.Program("program", s.bin, []string{"serve"}, own, s.serving)
 	return s, s.Program.Start(ctx)
 }
 
@@ -171,6 +184,21 @@ func (s *Stage) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd.Env = append(os.Environ(), s.Env...)
 	cmd.Dir = s.Lab.Dir()
 	return cmd
+}
+
+// Copy is one more copy of the program, not started yet. It is up when it has said
+// something for the first time.
+func (s *Stage) Copy(name, says string) *lab.Service {
+	var made *lab.Service
+	own := slices.Concat(s.Env, []string{"PARLEY_HTTP_ADDR=127.0.0.1:0"})
+	made = s.Lab.Program(name, s.bin, []string{"serve"}, own, func(context.Context) error {
+		text, _ := os.ReadFile(made.LogFile())
+		if !bytes.Contains(text, []byte(`"msg":"`+says+`"`)) {
+			return fmt.Errorf("it has not said %q", says)
+		}
+		return nil
+	})
+	return made
 }
 
 // Log is what the program has logged.

@@ -55,7 +55,7 @@ func setUp(ctx context.Context) (err error) {
 	faults := make(chan error, sideBySide)
 	for i := range sideBySide {
 		go func() {
-			a, err := newVerifiedAdvisor(ctx, shared, fmt.Sprintf("Anna %d", i))
+			a, err := shared.NewVerifiedAdvisor(ctx, fmt.Sprintf("Anna %d", i))
 			advisors <- a
 			faults <- err
 		}()
@@ -66,33 +66,6 @@ func setUp(ctx context.Context) (err error) {
 		}
 	}
 	return err
-}
-
-// newVerifiedAdvisor verifies the advisor's line as the advisor would.
-func newVerifiedAdvisor(ctx context.Context, s *Stage, name string) (*Advisor, error) {
-	a, err := s.NewAdvisor(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	verify, err := s.StartVerification(ctx, a.Line)
-	if err != nil {
-		return nil, err
-	}
-	ringing, err := a.Phone.Accept(ctx)
-	if err != nil {
-		return nil, err
-	}
-	call, err := ringing.Answer(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := call.Keys(ctx, verify.Code+"#"); err != nil {
-		return nil, err
-	}
-	if _, err = verify.Wait(); err != nil {
-		return nil, err
-	}
-	return a, call.Hangup(ctx)
 }
 
 // scene is one client, one advisor and a number lent to call them.
