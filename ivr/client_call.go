@@ -14,8 +14,10 @@ const (
 	betweenKey = 4 * time.Second
 
 	// A leg that this program no longer watches is cut by the switch itself. Until
-	// the two are joined, no step takes longer than this.
-	setUpMost = 5 * time.Minute
+	// the two are joined, no step takes longer than this; ringing and accepting no longer
+	// than the plan lets them, and this for joining.
+	setUpMost   = 5 * time.Minute
+	joiningMost = 20 * time.Second
 )
 
 // clientCall connects a client to the advisor for whom they were lent the number,
@@ -154,24 +156,26 @@ func (s *Service) tellPrice(ctx context.Context, call *Call) error {
 func (s *Service) ring(ctx context.Context, call *Call) error {
 	call.at(Ringing)
 	// A call nobody is left to watch must not ring on; the talk sets it anew.
-	if err := call.Client.CutAfter(ctx, setUpMost); err != nil {
+	longest := call.Plan.Limits.Ring + call.Plan.Limits.Accept + joiningMost
+	if err := call.Client.CutAfter(ctx, longest); err != nil {
 		return err
 	}
 	defer s.entertain(ctx, call, call.Client, call.Loan.Greeting)()
-	if err := s.dialAdvisor(ctx, call, call.Loan.Line); err != nil {
+	if err := s.dialAdvisor(ctx, call, call.Loan.Line, longest); err != nil {
 		return err
 	}
 	return s.accept(ctx, call)
 }
 
-// dialAdvisor rings an advisor's line until it answers.
-func (s *Service) dialAdvisor(ctx context.Context, call *Call, line Line) (err error) {
+// dialAdvisor rings an advisor's line until it answers; the switch ends the leg after
+// cutAfter.
+func (s *Service) dialAdvisor(ctx context.Context, call *Call, line Line, cutAfter time.Duration) (err error) {
 	defer s.stage(call, Dialled)()
 	rung := time.Now()
 	longest, _ := call.Terms.Talk(call.Held)
 	call.Advisor, err = s.dial(ctx, call, DialRequest{
 		LegID: string(call.ID) + ".advisor-1", To: line,
-		CallerID: call.Plan.CallerID, Ring: call.Plan.Limits.Ring, CutAfter: setUpMost,
+		CallerID: call.Plan.CallerID, Ring: call.Plan.Limits.Ring, CutAfter: cutAfter,
 		About: About{Kind: call.Kind, Alias: call.Loan.ClientAlias, Topic: call.Loan.Topic, Talk: longest},
 	})
 	call.Ring = time.Since(rung)

@@ -55,7 +55,7 @@ func (s *Service) meter(ctx context.Context, call *Call, t *talking) error {
 	}
 	call.segments = append(call.segments, Segment{
 		JoinedAt: t.began,
-		Talk:     max(0, min(until.Sub(t.began), left)),
+		Talk:     max(0, min(t.length(until), left)),
 	})
 	return err
 }

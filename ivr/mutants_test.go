@@ -25,7 +25,7 @@ var mutants = []struct {
 	{"more is charged than is held", "call.go",
 		"charge := min(c.Terms.Rate.Charge(talkTime(c.segments)), c.Held)",
 		"charge := c.Terms.Rate.Charge(talkTime(c.segments) + time.Minute)", 0},
-	{"ringing is charged", "meter.go", "min(until.Sub(t.began), left)", "min(until.Sub(call.StartedAt), left)", 159},
+	{"ringing is charged", "meter.go", "min(t.length(until), left)", "min(until.Sub(call.StartedAt), left)", 159},
 	{"the timers of a second segment forget the first", "client_call.go", "left := longest - talkTime(call.segments)", "left := longest", 8842},
 	{"the end moves by twice what is bought", "meter.go", "call.Held += more", "call.Held += 2 * more", 390},
 	{"the advisor is left in the call", "call.go", "call.Advisor.Hangup(NormalClearing) // first of all", "// first of all", 103},
@@ -34,7 +34,7 @@ var mutants = []struct {
 	{"who could not be asked is taken for gone", "recover.go",
 		`return fmt.Errorf("list what is up: %w", err)`, `survivors = nil`, 1395},
 	{"an adopted talk starts anew", "recover.go", "began: o.Began}", "began: time.Now()}", 2931},
-	{"no timer guards the talk", "client_call.go", "call.Advisor.CutAfter(ctx, left+advisorCutGrace)", "call.Advisor.CutAfter(ctx, 12*time.Hour)", 6849},
+	{"no timer guards the talk", "meter.go", "CutAfter(ctx, max(0, time.Until(deadline))+grace)", "CutAfter(ctx, 12*time.Hour)", 14476},
 }
 
 var failedSeed = regexp.MustCompile(`# seed (\d+)`)

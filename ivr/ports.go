@@ -58,6 +58,10 @@ type Leg interface {
 
 	// Hangup ends the leg. It may be called more than once, and does not wait.
 	Hangup(Cause)
+
+	// TurnAway is Hangup for a leg whose call cannot go on: one that has called hears
+	// the switch's own apology first.
+	TurnAway()
 }
 
 // Entry is a question answered by keys.
@@ -115,6 +119,10 @@ type Talk interface {
 	// SeenAt is the last moment at which both were known to be joined.
 	SeenAt() time.Time
 
+	// Unheard is how much of the talk until then cannot be proved: the switch, through
+	// which all sound goes, gave no sign of life.
+	Unheard(until time.Time) time.Duration
+
 	// Wait returns when either leg has left, with nil, or when ctx ends first,
 	// with its cause. The time is until when both could hear each other.
 	Wait(ctx context.Context) (until time.Time, err error)
@@ -125,6 +133,7 @@ type Survivor struct {
 	Call            CallID // "" when a leg says nothing of its call
 	Client, Advisor Leg    // nil when there is none
 	Talk            Talk   // nil unless the two are joined
+	Exact           bool   // Talk.JoinedAt is by a clock that nobody sets
 	Others          []Leg  // what cannot be part of a talk
 }
 

@@ -59,6 +59,11 @@ func (c *Call) setTalking(t *talking) {
 	c.talking = t
 }
 
+// length is how long the talk has certainly lasted until then.
+func (t *talking) length(until time.Time) time.Duration {
+	return until.Sub(t.began) - t.Unheard(until)
+}
+
 // proof is for how long the talk of now has certainly lasted; its segment is 0
 // where there is none.
 func (c *Call) proof() Proof {
@@ -67,5 +72,5 @@ func (c *Call) proof() Proof {
 	if c.talking == nil {
 		return Proof{}
 	}
-	return Proof{Call: c.ID, Segment: c.talking.number, Talk: max(0, c.talking.SeenAt().Sub(c.talking.began))}
+	return Proof{Call: c.ID, Segment: c.talking.number, Talk: max(0, c.talking.length(c.talking.SeenAt()))}
 }

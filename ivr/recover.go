@@ -58,11 +58,12 @@ func (s *Service) Recover(ctx context.Context) error {
 // adopt goes on metering a talk that outlived its program.
 func (s *Service) adopt(ctx context.Context, call *Call, o OpenCall, left Survivor) error {
 	t := &talking{Talk: left.Talk, number: segmentOf(left.Client.ID()), began: o.Began}
-	// The switch knows since when they talk. The ledger's word goes before, since the
-	// two clocks may disagree; but it may lack the segment, whose program died before
-	// it was written, and was written as late as a proof may take.
+	// The switch knows since when they talk. Where it has that from a clock that can be
+	// set, the ledger's word goes before, since the two may disagree; but it may lack the
+	// segment, whose program died before it was written, and was written as late as a
+	// proof may take.
 	joined := left.Talk.JoinedAt()
-	if late := t.began.Sub(joined); t.number > len(o.Segments) || 0 < late && late <= proofTimeout {
+	if late := t.began.Sub(joined); left.Exact || t.number > len(o.Segments) || 0 < late && late <= proofTimeout {
 		t.began = joined
 	}
 	call.segments = o.Segments[:min(t.number-1, len(o.Segments))]
@@ -122,7 +123,7 @@ func (o OpenCall) call() *Call {
 func (left Survivor) hangUp() {
 	for _, leg := range append([]Leg{left.Client, left.Advisor}, left.Others...) {
 		if leg != nil {
-			leg.Hangup(TemporaryFailure)
+			leg.TurnAway()
 		}
 	}
 }

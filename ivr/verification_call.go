@@ -25,7 +25,7 @@ func (s *Service) verificationCall(ctx context.Context, call *Call, challenge Ch
 		return err
 	}
 	call.DID = call.Plan.CallerID
-	if err := s.dialAdvisor(ctx, call, challenge.Line); err != nil {
+	if err := s.dialAdvisor(ctx, call, challenge.Line, setUpMost); err != nil {
 		return err
 	}
 	if err := s.askForCode(ctx, call, challenge); err != nil {

@@ -66,6 +66,7 @@ type client struct {
 	base   string // .../ari
 	auth   string
 	http   *http.Client
+	heard  func()                // is told of every answer
 	barred atomic.Pointer[error] // set when no command may be sent any more
 
 	observer Observer
@@ -73,6 +74,7 @@ type client struct {
 
 func newClient(base, user, password string) *client {
 	return &client{
+		heard:    func() {},
 		observer: unobserved{},
 		base:     strings.TrimSuffix(base, "/"),
 		auth:     "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)),
@@ -160,6 +162,7 @@ func (c *client) send(ctx context.Context, cmd command, body []byte, answer any)
 		return fmt.Errorf("ari: %s: %w", cmd.name(), err)
 	}
 	defer resp.Body.Close()
+	c.heard()
 	from := io.LimitReader(resp.Body, mostAnswer)
 	defer io.Copy(io.Discard, from) // else the connection is not used again
 	if resp.StatusCode >= 300 {

@@ -25,6 +25,7 @@ type leg struct {
 	arrived   bool // here is closed
 	known     bool // Asterisk has the channel: a list without it means that it is gone
 	inherited bool // found when we started, and so another process's before
+	caller    bool // of those, it has called
 	hungUp    bool // by us
 	request   hangupRequest
 	ending    bool // StasisEnd was seen
@@ -301,6 +302,17 @@ func (l *leg) Hangup(cause ivr.Cause) {
 	if first {
 		l.s.background(func() { l.s.hangup(l.id, cause) })
 	}
+}
+
+func (l *leg) TurnAway() {
+	l.s.mu.Lock()
+	caller := l.caller && !l.hungUp && l.s.legs[l.id] == l
+	l.s.mu.Unlock()
+	if !caller {
+		l.Hangup(ivr.TemporaryFailure)
+		return
+	}
+	l.s.background(func() { l.s.turnAway(l) })
 }
 
 // hangupFor is how long a hang-up is tried. After that the channel ends by its

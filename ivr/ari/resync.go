@@ -204,7 +204,7 @@ func (s *Switch) unknown(ch channel) {
 	switch {
 	case !s.opened:
 		l := s.newLeg(ch.ID)
-		l.inherited = true
+		l.inherited, l.caller = true, len(args) > 0 && args[0] == "in"
 		s.found(l, ch)
 		s.background(func() { s.subscribe(ch.ID) })
 	case len(args) > 0 && args[0] == "in":

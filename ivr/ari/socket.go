@@ -246,6 +246,7 @@ func (s *Switch) release() {
 func (s *Switch) receive(ev event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.hear(ev.at)
 	if ev.Type == "ChannelUserevent" {
 		if s.beat != nil && s.beat.name == ev.Name {
 			close(s.beat.back)

@@ -16,8 +16,13 @@ import (
 func (s *Switch) unknownBridge(b bridge, now time.Time) {
 	if client, advisor := s.pair(b); client != nil && !s.opened {
 		// A bridge is made for one talk, at once before it.
-		joined := now.Add(-b.age())
+		age, exact := sinceBoot(b.ID)
+		if !exact {
+			age = b.age()
+		}
+		joined := now.Add(-age)
 		t := s.newTalk(b.ID, client, advisor)
+		t.exact = exact
 		t.entered(client.id, joined)
 		t.entered(advisor.id, joined)
 		return
@@ -73,6 +78,7 @@ func (s *Switch) Survivors(ctx context.Context) ([]ivr.Survivor, error) {
 			of(callOf(l.id)).Others = append(of(callOf(l.id)).Others, l)
 		case l == t.legs[0]:
 			of(callOf(t.id)).Client, of(callOf(t.id)).Talk = l, t
+			of(callOf(t.id)).Exact = t.exact
 		default:
 			of(callOf(t.id)).Advisor = l
 		}

@@ -107,6 +107,9 @@ type Switch struct {
 	kept      []event   // meanwhile
 	seen      time.Time // last contact with Asterisk while live
 	gaps      []gap     // between the last connections
+	spoke     time.Time // Asterisk, for the last time
+	awake     time.Time // we were, for the last time that we looked
+	silences  []gap     // in which Asterisk said nothing at all
 	beat      *beat     // the last that was sent, until it has come back
 	broken    error     // why the last connection ended
 	startup   string    // when Asterisk says it was started
@@ -137,7 +140,9 @@ func open(ctx context.Context, cfg Config, t timing) (*Switch, error) {
 		legs: map[string]*leg{}, talks: map[string]*talk{}, playbacks: map[string]*playback{},
 	}
 	s.client.observer = cfg.Observer
+	s.client.heard = s.heard
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	go s.stayAwake()
 	go func() {
 		defer close(s.ended)
 		s.stayConnected()

@@ -12,12 +12,13 @@ import (
 
 // talk is a bridge with two channels in it.
 type talk struct {
-	s    *Switch
-	id   string // of the bridge
-	legs [2]*leg
-	both chan struct{}    // closed when both have been joined
-	over chan struct{}    // closed when it is known until when they were
-	out  [2]chan struct{} // each closed when that leg is in the bridge no longer
+	s     *Switch
+	id    string // of the bridge
+	legs  [2]*leg
+	both  chan struct{}    // closed when both have been joined
+	exact bool             // joinedAt is by a clock that nobody sets
+	over  chan struct{}    // closed when it is known until when they were
+	out   [2]chan struct{} // each closed when that leg is in the bridge no longer
 
 	// guarded by s.mu
 	in       [2]bool
@@ -49,7 +50,7 @@ func (s *Switch) Bridge(ctx context.Context, call ivr.CallID, a, b ivr.Leg) (ivr
 	// A bridge of its own for each talk of a call: an event of the last one, or its
 	// removal, cannot touch this one.
 	s.mu.Lock()
-	t := s.newTalk(newName(string(call)+".talk-"), legs[0], legs[1])
+	t := s.newTalk(newName(string(call)+".talk-")+bootMark(), legs[0], legs[1])
 	s.mu.Unlock()
 	if err := t.join(ctx); err != nil {
 		s.mu.Lock()
@@ -82,6 +83,7 @@ func (t *talk) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	t.s.background(func() { t.s.noteTalk(t.legs[0]) })
 	added := make(chan error, 1)
 	t.s.background(func() {
 		added <- t.s.client.do(context.WithoutCancel(ctx), command{
@@ -115,6 +117,17 @@ func (t *talk) join(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+	}
+}
+
+// noteTalk tells the dialplan, which apologises to a caller whose time is over, that this
+// one has talked and needs no apology.
+func (s *Switch) noteTalk(l *leg) {
+	err := s.client.do(s.ctx, command{
+		method: "POST", path: path("channels", l.id, "variable"), query: url.Values{"variable": {"TALKED"}, "value": {"yes"}},
+	}, nil)
+	if err != nil && l.ctx.Err() == nil {
+		s.log.Warn("an apology may be heard after the talk", "leg", l.id, "err", err)
 	}
 }
 
@@ -267,6 +280,22 @@ func (t *talk) SeenAt() time.Time {
 		return at
 	}
 	return t.joinedAt
+}
+
+func (t *talk) Unheard(until time.Time) (sum time.Duration) {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	for _, g := range t.s.silences {
+		from, to := g.from, g.to
+		if from.Before(t.joinedAt) {
+			from = t.joinedAt
+		}
+		if to.After(until) {
+			to = until
+		}
+		sum += max(0, to.Sub(from))
+	}
+	return sum
 }
 
 func (t *talk) Wait(ctx context.Context) (until time.Time, err error) {

@@ -159,6 +159,8 @@ func (v view) Hangup(cause ivr.Cause) {
 	}
 }
 
+func (v view) TurnAway() { v.Hangup(ivr.TemporaryFailure) }
+
 // sleep ends early when the leg leaves.
 func (v view) sleep(ctx context.Context, d time.Duration) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -193,6 +195,8 @@ type talkView struct {
 func (v talkView) JoinedAt() time.Time { return v.since }
 
 func (v talkView) SeenAt() time.Time { return time.Now() }
+
+func (v talkView) Unheard(time.Time) time.Duration { return 0 }
 
 func (v talkView) Wait(ctx context.Context) (time.Time, error) {
 	select {
