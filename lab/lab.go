@@ -35,6 +35,11 @@ type Options struct {
 	// Durable makes Postgres and Redis write to the disk before they answer, as in
 	// production: for benchmarks, and for faults that a disk must survive.
 	Durable bool
+	// PostgresDisk gives Postgres a disk of its own of so many bytes, which can be filled.
+	PostgresDisk int64
+	// PostgresClock gives Postgres a clock of its own, set by the file that is named as its
+	// directory with ".clock" after it: "+1h". Debian's libfaketime must be there.
+	PostgresClock bool
 	// RTPPorts bounds the calls: four for a bridged one. 400 if zero.
 	RTPPorts int
 	// RTPTimeout is how long a leg may send nothing before Asterisk ends it; whole

@@ -21,6 +21,7 @@ type Postgres struct {
 
 	Addr         string // 127.0.0.1:PORT
 	SuperuserDSN string // of the database postgres
+	Dir          string // where its data is
 
 	superuserPassword string
 }
@@ -31,10 +32,25 @@ func startPostgres(ctx context.Context, inst installation, r *run, o Options) (*
 		return nil, err
 	}
 	data := filepath.Join(r.dir, "postgres")
-	if out, err := exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", inst.postgresTemplate, data).CombinedOutput(); err != nil {
+	if o.PostgresDisk > 0 {
+		if err := os.Mkdir(data, 0o700); err != nil {
+			return nil, err
+		}
+		if err := syscall.Mount("tmpfs", data, "tmpfs", 0, fmt.Sprintf("size=%d", o.PostgresDisk)); err != nil {
+			return nil, fmt.Errorf("make a disk for Postgres: %w", err)
+		}
+	}
+	if out, err := exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", "-T", inst.postgresTemplate, data).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("copy the empty Postgres: %w: %s", err, out)
 	}
-	p := &Postgres{Addr: r.addr(postgresPort), superuserPassword: string(password)}
+	var env []string
+	if o.PostgresClock {
+		var err error
+		if env, err = ownClock(data + ".clock"); err != nil {
+			return nil, err
+		}
+	}
+	p := &Postgres{Addr: r.addr(postgresPort), Dir: data, superuserPassword: string(password)}
 	p.SuperuserDSN = p.dsn("postgres", p.superuserPassword, "postgres")
 
 	settings := []string{
@@ -55,6 +71,7 @@ func startPostgres(ctx context.Context, inst installation, r *run, o Options) (*
 		name:  "postgres",
 		path:  filepath.Join(inst.postgresBin, "postgres"),
 		args:  args,
+		env:   env,
 		attr:  syscall.SysProcAttr{Credential: inst.postgresUser},
 		dir:   r.dir,
 		ready: p.ping,
@@ -62,6 +79,18 @@ func startPostgres(ctx context.Context, inst installation, r *run, o Options) (*
 		closing: syscall.SIGQUIT,
 	})
 	return p, p.Start(ctx)
+}
+
+// ownClock is the environment of a process whose clock a file sets.
+func ownClock(file string) (env []string, err error) {
+	found, err := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1")
+	if err != nil || len(found) != 1 {
+		return nil, fmt.Errorf("libfaketime is not installed: apt-get install libfaketime (%w)", err)
+	}
+	return []string{
+		"LD_PRELOAD=" + found[0], "FAKETIME_TIMESTAMP_FILE=" + file,
+		"FAKETIME_CACHE_DURATION=1", "FAKETIME_DONT_FAKE_MONOTONIC=1",
+	}, os.WriteFile(file, []byte("+0\n"), 0o644)
 }
 
 func (p *Postgres) dsn(user, password, database string) string {

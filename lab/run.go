@@ -111,9 +111,13 @@ func (r *run) close() error {
 		all.Go(func() { faults[i] = s.close() })
 	}
 	all.Wait()
+	unmount(r.dir)
 	faults = append(faults, os.RemoveAll(r.asterisk), os.RemoveAll(r.dir), r.owner.Close())
 	return errors.Join(faults...)
 }
+
+// unmount takes a run's disks away, where it has any.
+func unmount(dir string) { syscall.Unmount(filepath.Join(dir, "postgres"), syscall.MNT_DETACH) }
 
 // block is a range of ports.
 type block struct{ first, count int }
@@ -173,6 +177,7 @@ func bury(dir, asterisk string) error {
 	for _, file := range pids {
 		killRecorded(file)
 	}
+	unmount(dir)
 	if asterisk != "" {
 		if err := os.RemoveAll(asterisk); err != nil {
 			return err

@@ -27,6 +27,8 @@ const (
 type press struct {
 	code  byte
 	batch *batch
+	down  int    // frames that it is pressed
+	up    int    // frames until the next one
 	frame int    // since the key went down
 	start uint32 // RTP timestamp at which it did
 }
@@ -37,7 +39,16 @@ type batch struct{ done chan struct{} }
 // KeyOption changes how keys are sent.
 type KeyOption func(*keying)
 
-type keying struct{ info bool }
+type keying struct {
+	info     bool
+	down, up int // frames
+}
+
+// Quick presses keys for 20 ms, 20 ms apart, which is shorter than people can.
+func Quick() KeyOption { return func(k *keying) { k.down, k.up = 1, endPackets } }
+
+// ZeroLength presses keys for no time at all: each event only ends.
+func ZeroLength() KeyOption { return func(k *keying) { k.down, k.up = 0, gapFrames } }
 
 // ViaINFO sends keys as SIP INFO requests (application/dtmf-relay) instead of
 // RFC 4733 events.
@@ -46,7 +57,7 @@ func ViaINFO() KeyOption { return func(k *keying) { k.info = true } }
 // Keys presses keys (0-9, *, #, A-D) one after the other and returns when the
 // last has been sent.
 func (c *Call) Keys(ctx context.Context, digits string, opts ...KeyOption) error {
-	var how keying
+	how := keying{down: pressFrames, up: gapFrames}
 	for _, opt := range opts {
 		opt(&how)
 	}
@@ -61,7 +72,7 @@ func (c *Call) Keys(ctx context.Context, digits string, opts ...KeyOption) error
 	if how.info {
 		return c.keysByInfo(ctx, digits)
 	}
-	sent, err := c.media.press(codes)
+	sent, err := c.media.press(codes, how)
 	if err != nil {
 		return err
 	}
@@ -111,7 +122,7 @@ func (c *Call) AwaitDigits(ctx context.Context, n int) (string, error) {
 	return e.keyed(), nil
 }
 
-func (m *media) press(codes []byte) (*batch, error) {
+func (m *media) press(codes []byte, how keying) (*batch, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.remote.event == 0 {
@@ -122,7 +133,7 @@ func (m *media) press(codes []byte) (*batch, error) {
 		close(b.done)
 	}
 	for _, code := range codes {
-		m.keys = append(m.keys, press{code: code, batch: b})
+		m.keys = append(m.keys, press{code: code, batch: b, down: how.down, up: how.up})
 	}
 	return b, nil
 }
@@ -151,23 +162,23 @@ func (m *media) sendKey() bool {
 		k.start = m.timestamp
 	}
 	k.frame++
-	if k.frame > pressFrames+gapFrames {
+	if k.frame > k.down+k.up {
 		if len(m.keys) == 1 || m.keys[1].batch != k.batch {
 			close(k.batch.done)
 		}
 		m.keys = m.keys[1:]
 		return m.sendKey()
 	}
-	if k.frame >= pressFrames+endPackets {
+	if k.frame >= max(1, k.down)+endPackets {
 		return false
 	}
 	payload := m.packet[rtpHeader:]
 	payload[0] = k.code
 	payload[1] = 10 // volume in -dBm0
-	if k.frame >= pressFrames {
+	if k.frame >= k.down {
 		payload[1] |= 0x80 // the key is up again
 	}
-	binary.BigEndian.PutUint16(payload[2:], uint16(frame*min(k.frame, pressFrames)))
+	binary.BigEndian.PutUint16(payload[2:], uint16(frame*min(k.frame, k.down)))
 	payloadType := m.remote.event
 	if k.frame == 1 {
 		payloadType |= 0x80 // marker: an event begins

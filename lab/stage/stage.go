@@ -29,6 +29,8 @@ type Options struct {
 	Plan       string        // the plan's text; the one in plan.yaml if empty
 	RTPTimeout time.Duration // see [lab.Options]
 	Progress   io.Writer     // is told what is installed; os.Stderr if nil
+	Lab        lab.Options   // what else of the exchange is not as usual
+	Binary     string        // the program; it is built if empty
 
 	// Settings are more of the program's own, which the commands do not have; called
 	// when all that the program needs is up.
@@ -58,12 +60,15 @@ func Open(ctx context.Context, o Options) (_ *Stage, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if s.Lab, err = lab.Start(ctx, lab.Options{RTPTimeout: o.RTPTimeout, ShownNumber: CallerID, Progress: o.Progress}); err != nil {
+	o.Lab.RTPTimeout, o.Lab.ShownNumber, o.Lab.Progress = o.RTPTimeout, CallerID, o.Progress
+	if s.Lab, err = lab.Start(ctx, o.Lab); err != nil {
 		return nil, err
 	}
-	s.bin = filepath.Join(s.Lab.Dir(), "parley")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", s.bin, "parley/cmd/parley").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("go build: %w\n%s", err, out)
+	if s.bin = o.Binary; s.bin == "" {
+		s.bin = filepath.Join(s.Lab.Dir(), "parley")
+		if err := Build(ctx, s.bin); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.settings(ctx, o); err != nil {
 		return nil, err
@@ -90,6 +95,14 @@ func Open(ctx context.Context, o Options) (_ *Stage, err error) {
 	}
 	s.Program = s.Lab.Program("program", s.bin, []string{"serve"}, own, s.serving)
 	return s, s.Program.Start(ctx)
+}
+
+// Build builds the program.
+func Build(ctx context.Context, into string) error {
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", into, "parley/cmd/parley").CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // Close ends all of it.
