@@ -36,8 +36,9 @@ type Config struct {
 
 	Cashier *Cashier // takes clients' money; nil: payments are off
 
-	SMS       SMS    // sends clients their codes to sign in; nil: that is off
-	SignInURL string // where the site signs its people in; may be empty
+	SMS         SMS    // sends clients their codes to sign in; nil: that is off
+	PushContact string // mailto: or https:, for browsers' push services; "": nothing is pushed
+	SignInURL   string // where the site signs its people in; may be empty
 
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	AllowPrivate   bool           // webhooks may be sent to any address, also without TLS: for tests
@@ -91,6 +92,7 @@ func New(c Config) *Host {
 	h.peopleRoutes()
 	h.advisorRoutes()
 	h.lineRoutes()
+	h.pushRoutes()
 	h.fileRoutes()
 	h.ownClientRoutes()
 	h.blockRoutes()

@@ -59,6 +59,7 @@ var (
 	forgettingAdvisor = []string{
 		`UPDATE advisors SET name = '` + deleted + `', per_minute = 0, predetermined_ms = 0, on_line_since = NULL,
 			profile = '{}', hours = NULL, deleted_at = now() WHERE id = $1`,
+		`UPDATE push_subscriptions SET endpoint_hash = NULL, sealed = NULL, changed_at = now() WHERE advisor = $1`,
 		`UPDATE advisor_files SET sha256 = NULL, content = NULL, changed_at = now() WHERE advisor = $1`,
 		`UPDATE challenges SET finished_at = now(), disposition = 'deleted'
 			WHERE advisor = $1 AND finished_at IS NULL AND verified_at IS NULL`,

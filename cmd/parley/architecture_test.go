@@ -32,6 +32,7 @@ var architecture = map[string]string{
 	"docker/asterisk": "asterisk-config",
 	"lab":             "asterisk-config",
 	"lab/phone":       "",
+	"lab/pushlab":     "",
 	"lab/stage":       "dialplan host/client ivr ivr/prompts lab lab/phone",
 	"lab/faults":      "",
 	"lab/browser":     "",

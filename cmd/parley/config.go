@@ -57,6 +57,7 @@ var settings = []setting{
 	{key: "sms.twilio_token", what: "of the account", secret: true},
 	{key: "sms.twilio_url", def: "https://api.twilio.com", what: "Twilio's API"},
 	{key: "sms.from", what: "the number, or name, that messages come from"},
+	{key: "push.contact", what: "mailto: or https: address of yours, for the push services of advisors' browsers; empty pushes nothing"},
 	{key: "http.trusted_proxies", def: "127.0.0.1/32 ::1/128", what: "networks of the proxies before the HTTP API, whose X-Forwarded-For is believed"},
 	{key: "metrics.addr", def: "127.0.0.1:9464", what: "host:port of /metrics for Prometheus, without a token: keep it inside; " + httpOff + " serves none"},
 	{key: "webhooks.allow_private", def: "no", what: "yes lets webhooks lead to any address, also without TLS: for tests alone"},
@@ -81,7 +82,7 @@ type config struct {
 	paymentProvider                    string
 	stripeURL, stripeKey               string
 	stripeWebhookSecret                string
-	signInURL                          string
+	signInURL, pushContact             string
 	smsProvider, smsFile, smsFrom      string
 	twilioURL                          string
 	twilioAccount, twilioToken         string
@@ -130,7 +131,7 @@ func (a *app) config() (config, error) {
 		httpAddr: get("http.addr"), metricsAddr: get("metrics.addr"), topUpURL: get("http.top_up_url"),
 		paymentProvider: get("payment.provider"), stripeURL: get("payment.stripe_url"),
 		stripeKey: get("payment.stripe_key"), stripeWebhookSecret: get("payment.stripe_webhook_secret"),
-		signInURL: get("http.sign_in_url"), smsProvider: get("sms.provider"), smsFile: get("sms.console_file"), smsFrom: get("sms.from"),
+		pushContact: get("push.contact"), signInURL: get("http.sign_in_url"), smsProvider: get("sms.provider"), smsFile: get("sms.console_file"), smsFrom: get("sms.from"),
 		twilioURL: get("sms.twilio_url"), twilioAccount: get("sms.twilio_account"), twilioToken: get("sms.twilio_token"),
 		origins: list("http.origins"),
 	}
@@ -172,6 +173,9 @@ func (a *app) config() (config, error) {
 	case c.smsProvider == smsTwilio:
 	default:
 		bad("sms.provider must be %s, %s or %s", smsOff, smsTwilio, smsConsole)
+	}
+	if c.pushContact != "" && !strings.HasPrefix(c.pushContact, "mailto:") && !strings.HasPrefix(c.pushContact, "https:") {
+		bad("push.contact must begin with mailto: or https:")
 	}
 	for _, text := range list("http.trusted_proxies") {
 		proxy, err := netip.ParsePrefix(text)

@@ -78,7 +78,7 @@ func startHost(ctx context.Context, c config, s *store.Store, plans *planner, ca
 	server := host.New(host.Config{
 		Store: s, Plan: plans.active, Ready: ready.check, TopUp: c.topUpURL, Cashier: cashier, Log: log,
 		Explain: explainer(s), Running: running{ready}, Asterisk: ready.connected,
-		Phones: c.phonesURL(), Origins: c.origins, SMS: c.sms(log), SignInURL: c.signInURL,
+		Phones: c.phonesURL(), Origins: c.origins, SMS: c.sms(log), SignInURL: c.signInURL, PushContact: c.pushContact,
 		TrustedProxies: c.trustedProxies, AllowPrivate: c.allowPrivate,
 	}).Server()
 	server.Handler = counted.Requests(server.Handler, "/v1/events", "/ws")

@@ -75,6 +75,9 @@ func serve(ctx context.Context, c config, takeOver bool) error {
 	background.Go(func() { cashier.Serve(ctx) })
 	background.Go(func() { s.AnnouncePlans(ctx) })
 	background.Go(func() { host.DeliverWebhooks(ctx, s, c.allowPrivate, log) })
+	if c.pushContact != "" {
+		background.Go(func() { host.PushEvents(ctx, s, c.pushContact, c.allowPrivate, log) })
+	}
 	background.Go(func() { auditNightly(ctx, s, log) })
 	background.Go(func() { forgetOld(ctx, s, log) })
 	defer func() { stop(); background.Wait() }()

@@ -82,7 +82,7 @@ const commands = {
     const context = beside ? pages.get(beside).context() : await browser.newContext({
       viewport: { width, height },
       colorScheme: dark ? "dark" : "light",
-      permissions: ["microphone"],
+      permissions: ["microphone", "notifications"],
       deviceScaleFactor: width < 600 ? 2 : 1,
       hasTouch: width < 600,
       locale: "en-GB",
@@ -108,7 +108,7 @@ const commands = {
   fill: ({ page, name, value }) => page.getByLabel(name, { exact: true }).fill(value),
   choose: ({ page, name, path }) => page.getByLabel(name, { exact: true }).setInputFiles(path),
   press: ({ page, value }) => page.keyboard.press(value),
-  focused: ({ page }) => page.evaluate(() => document.activeElement?.getAttribute("aria-label") || document.activeElement?.textContent || ""),
+  focused: ({ page }) => page.evaluate(() => document.activeElement?.getAttribute("aria-label") || document.activeElement?.labels?.[0]?.textContent || document.activeElement?.textContent || ""),
   goto: ({ page, url }) => page.goto(url),
   reload: ({ page }) => page.reload(),
   run: ({ page, value }) => page.evaluate(value),
@@ -117,6 +117,27 @@ const commands = {
   async look({ page, width, height, dark }) {
     await page.setViewportSize({ width, height });
     await page.emulateMedia({ colorScheme: dark ? "dark" : "light" });
+  },
+  /** Gives the app's service worker what its browser's push service would, and tells what it shows. */
+  async push({ page, value }) {
+    const devtools = await page.context().newCDPSession(page);
+    const worker = new Promise((resolve) => {
+      devtools.on("ServiceWorker.workerRegistrationUpdated", ({ registrations }) => {
+        const app = registrations.find((r) => r.scopeURL.endsWith("/app/") && !r.isDeleted);
+        if (app) resolve(app.registrationId);
+      });
+    });
+    await devtools.send("ServiceWorker.enable");
+    const origin = new URL(page.url()).origin;
+    await devtools.send("ServiceWorker.deliverPushMessage", { origin, registrationId: await worker, data: value });
+    return page.evaluate(async () => {
+      const app = await navigator.serviceWorker.getRegistration("/app/");
+      for (;;) {
+        const [shown] = await app.getNotifications();
+        if (shown) return `${shown.title}: ${shown.body}`;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    });
   },
   /** Waits until the page hears a tone for most of a second. */
   async hears({ page, hz }) {

@@ -76,6 +76,11 @@ func (p *Page) Run(ctx context.Context, script string, value any) error {
 	return p.do(ctx, "run", map[string]any{"value": script}, value)
 }
 
+// Push gives the app's service worker a message, and returns what it shows.
+func (p *Page) Push(ctx context.Context, message string) (shown string, err error) {
+	return shown, p.do(ctx, "push", map[string]any{"value": message}, &shown)
+}
+
 // Hears waits until the page hears a tone from the other side for most of a second.
 func (p *Page) Hears(ctx context.Context, hz float64) error {
 	return p.do(ctx, "hears", map[string]any{"hz": hz}, nil)

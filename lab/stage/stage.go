@@ -144,6 +144,10 @@ func (s *Stage) settings(ctx context.Context, o Options) error {
 		"PARLEY_METRICS_ADDR=127.0.0.1:0",
 		"PARLEY_HTTP_TOP_UP_URL=https://site.example/add?client={client}&amount={missing}",
 		"PARLEY_PAYMENT_PROVIDER=test",
+		"PARLEY_PUSH_CONTACT=mailto:ops@example.com",
+		"PARLEY_WEBHOOKS_ALLOW_PRIVATE=yes", // push services are the tests' own
+		"PARLEY_SMS_PROVIDER=console",
+		"PARLEY_SMS_CONSOLE_FILE=" + s.SMSFile(),
 		"PARLEY_LOG_LEVEL=debug",
 	}
 	if o.RTPTimeout > 0 {
@@ -213,6 +217,9 @@ func (s *Stage) Copy(name, says string) *lab.Service {
 	})
 	return made
 }
+
+// SMSFile is where the messages are that telephones would get.
+func (s *Stage) SMSFile() string { return filepath.Join(s.Lab.Dir(), "sms.txt") }
 
 // Log is what the program has logged.
 func (s *Stage) Log() string {

@@ -12,6 +12,7 @@ import { HoursCard } from "./hours";
 import * as app from "./model";
 import { FaceCard, PriceCard } from "./offer";
 import { Past } from "./past";
+import { PushCard } from "./push-card";
 import { Queue } from "./queue";
 import { VerificationSheet } from "./verification-sheet";
 
@@ -107,6 +108,7 @@ function Mine() {
         <PriceCard />
         <GreetingCard />
         <YourPhone />
+        <PushCard />
       </div>
     </>
   );

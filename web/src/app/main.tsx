@@ -13,4 +13,4 @@ function App() {
 const page = document.getElementById("page");
 if (page) render(<App />, page);
 
-if (import.meta.env.PROD) void navigator.serviceWorker?.register("/app/sw.js").catch(() => {}); // without it all but opening offline works
+if (import.meta.env.PROD) void navigator.serviceWorker?.register("/app/sw.js", { type: "module" }).catch(() => {}); // without it all but opening offline works

@@ -9,7 +9,7 @@ import { allowRinging, ring } from "./ringer";
 // What the app knows, and what can be done in it. The host is right about presence,
 // lines and verification; the phone about the call.
 
-export const session = new Session("advisor");
+export const session = new Session("advisor", true);
 
 export const advisor = signal<Schema["AdvisorProfile"] | null>(null);
 export const lines = signal<Schema["Line"][]>([]);

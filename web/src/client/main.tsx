@@ -1,8 +1,6 @@
 import { render } from "preact";
 import "../ui/ui.css";
 import "./client.css";
-import { t } from "../texts";
-import { SignIn } from "../ui/sign-in";
 import { Account } from "./account";
 import { AdvisorPage } from "./advisor";
 import { Advisors } from "./advisors";
@@ -11,12 +9,13 @@ import { CallSheet } from "./call-sheet";
 import { session } from "./model";
 import { ReceiptPage } from "./receipt";
 import { route } from "./route";
+import { SignInPage } from "./sign-in";
 import { step } from "./talk";
 import { TalkSheet } from "./talk-sheet";
 import { TimePage } from "./time";
 
 function App() {
-  if (session.state.value !== "in") return <SignIn session={session} title={t.signIn.client} />;
+  if (session.state.value !== "in") return <SignInPage />;
   const { place, id } = route.value;
   return (
     <>

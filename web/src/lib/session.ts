@@ -1,9 +1,10 @@
 import { computed, signal } from "@preact/signals";
 import { API, Problem, type Schema } from "./api";
 
-// Who uses the page. The token comes in the address's fragment, which no server sees and
-// no log has. It is exchanged at once: a link that is found later signs nobody in. The
-// new one stays in the tab for as long as the tab does.
+// Who uses the page. What was handed over, a token or a site's assertion, comes in the
+// address's fragment, which no server sees and no log has. It is exchanged at once: a link
+// that is found later signs nobody in. The new token stays in the tab for as long as the
+// tab does, or on a device that is the user's own until they sign out.
 
 type Role = Schema["Token"]["role"];
 
@@ -22,17 +23,27 @@ export class Session {
   readonly owner = computed(() => this.kept.value?.owner ?? "");
   readonly holder = computed(() => this.kept.value?.holder ?? "");
 
-  constructor(private readonly role: Role) {
-    const known = sessionStorage.getItem(this.name);
-    if (known) this.keep(JSON.parse(known) as Kept);
+  constructor(
+    private readonly role: Role,
+    private stays = false, // on the device
+  ) {
+    const known = sessionStorage.getItem(this.name) ?? localStorage.getItem(this.name);
+    if (localStorage.getItem(this.name)) this.stays = true;
+    if (known) this.become(JSON.parse(known) as Kept);
     const look = () => {
-      const handed = new URLSearchParams(location.hash.slice(1)).get("token");
-      if (!handed) return;
+      const handed = new URLSearchParams(location.hash.slice(1));
+      const [token, assertion] = [handed.get("token"), handed.get("assertion")];
+      if (!token && !assertion) return;
       history.replaceState(null, "", location.pathname + location.search); // nor is it in the history
-      void this.enter(handed);
+      if (token) void this.enter(token);
+      else if (assertion) void this.handIn(assertion);
     };
     look();
     addEventListener("hashchange", look);
+    // Signed out, or in as somebody else, in another window.
+    addEventListener("storage", (e: Event) => {
+      if (this.stays && (e as StorageEvent).key === this.name && !localStorage.getItem(this.name)) this.become(null);
+    });
   }
 
   private get name() {
@@ -40,17 +51,28 @@ export class Session {
   }
 
   /** Signs in with a token that was handed over. */
-  async enter(handed: string) {
+  enter = (handed: string) => this.exchange(() => new API(handed, () => {}).post("/v1/tokens/rotation", { body: {} }));
+
+  /** Signs in by a site's word. */
+  private handIn = (assertion: string) => this.exchange(() => new API("", () => {}).post("/v1/sessions", { body: { assertion } }));
+
+  private async exchange(ask: () => Promise<Schema["NewToken"]>) {
     this.refused.value = "";
     this.state.value = "entering";
     try {
-      const token = await new API(handed, () => {}).post("/v1/tokens/rotation", { body: {} });
-      if (token.role !== this.role) throw new Problem(403, "otherRole");
-      this.keep({ token: token.token, owner: token.advisor ?? token.client ?? "", holder: token.holder ?? "" });
+      this.take(await ask());
     } catch (e) {
       this.keep(null);
       this.refused.value = !(e instanceof Problem) || e.status === 0 ? "offline" : e.code === "otherRole" ? "otherRole" : "noToken";
     }
+  }
+
+  /** Signs in with a token that was made for this page; stays keeps it on the device. */
+  take(token: Schema["NewToken"], stays = this.stays) {
+    if (token.role !== this.role) throw new Problem(403, "otherRole");
+    this.stays = stays;
+    this.refused.value = "";
+    this.keep({ token: token.token, owner: token.advisor ?? token.client ?? "", holder: token.holder ?? "" });
   }
 
   async leave() {
@@ -64,8 +86,13 @@ export class Session {
   };
 
   private keep(kept: Kept | null) {
-    if (kept) sessionStorage.setItem(this.name, JSON.stringify(kept));
-    else sessionStorage.removeItem(this.name);
+    sessionStorage.removeItem(this.name);
+    localStorage.removeItem(this.name);
+    if (kept) (this.stays ? localStorage : sessionStorage).setItem(this.name, JSON.stringify(kept));
+    this.become(kept);
+  }
+
+  private become(kept: Kept | null) {
     this.kept.value = kept;
     this.state.value = kept ? "in" : "out";
   }

@@ -36,6 +36,23 @@ export const en = {
   client: {
     name: "Parley",
 
+    signIn: {
+      how: "Enter your phone number. We send you a code.",
+      phone: "Phone number",
+      phoneHint: "The one you call us with.",
+      send: "Send me a code",
+      sent: "Enter your code",
+      sentText: (phone: string) => `If ${phone} is known to us, a message with a code of six digits is on its way to it.`,
+      code: "Code",
+      stay: "Stay signed in",
+      stayHint: "On this device, for 30 days. Not where others use it too.",
+      another: "Send another code",
+      otherPhone: "Use another number",
+      site: "From our site",
+      siteText: "Sign in there as always: you come back here.",
+      toSite: "Sign in on our site",
+    },
+
     nav: {
       account: (balance: string) => `Your account: ${balance}`,
       back: "All advisors",
@@ -302,6 +319,9 @@ export const en = {
       appointment_state: { title: "The appointment has changed", text: "See how it stands now." },
       not_callable: { title: "We cannot call this phone", text: "Choose to call us instead." },
       no_number: { title: "All numbers are taken", text: "Try again in a few minutes." },
+      wrong_code: { title: "That is not the code", text: "Look at the newest message, and try again." },
+      code_over: { title: "This code is over", text: "Send yourself another one." },
+      sign_in_off: { title: "Not possible here", text: "Sign in on our site, or by the link that you were given." },
       too_many: { title: "One moment, please", text: "That was quick. Wait a little, then try again." },
       unavailable: { title: "Not possible right now", text: "Try again in some seconds." },
       internal: { title: "That did not work", text: "Please try again in a moment." },
@@ -310,6 +330,20 @@ export const en = {
   },
 
   app: {
+    push: {
+      title: "Notifications",
+      label: "Tell me when the app is closed",
+      hint: "Of calls, requests for appointments, and shortly before they begin.",
+      denied: "This browser does not let the app notify you. You can allow it in the browser's settings for this page.",
+      client: "A client",
+      "call.opened": (client: string) => ({ title: `${client} is calling`, body: "Open the app to take the call." }),
+      "appointment.asked": (client: string, when: string) => ({ title: `${client} asks for an appointment`, body: `${when}. Accept it, decline it, or propose another time.` }),
+      "appointment.accepted": (client: string, when: string) => ({ title: `${client} has accepted`, body: `Your appointment is agreed: ${when}.` }),
+      "appointment.cancelled": (client: string, when: string) => ({ title: `${client} has cancelled`, body: `There is no appointment ${when}.` }),
+      "appointment.reminder": (client: string, when: string) => ({ title: `Soon: ${client}`, body: `Your appointment begins ${when}.` }),
+      "appointment.verify_line": (client: string, when: string) => ({ title: "Verify your phone now", body: `Your appointment with ${client} begins ${when}, and no phone of yours can be called.` }),
+    },
+
     name: "Parley",
     placesName: "Places",
     places: { today: "Today", past: "Calls", me: "You" },

@@ -14,4 +14,4 @@ export const t: Texts = catalogues[wanted] ?? en;
 /** Of words, numbers and times alike: the reader's own kind of the language that is shown. */
 export const language = navigator.languages.find((tag) => tag.split("-")[0] === wanted) ?? wanted;
 
-document.documentElement.lang = wanted;
+if (typeof document !== "undefined") document.documentElement.lang = wanted; // a service worker has none
