@@ -237,6 +237,7 @@ type Status struct {
 	Postgres  Part         `json:"postgres"`
 	Redis     Part         `json:"redis" doc:"Without it all goes on, a little slower."`
 	Asterisk  Part         `json:"asterisk"`
+	Trunk     Part         `json:"trunk" doc:"The carrier's, as Asterisk sees it."`
 	Plan      int64        `json:"plan,omitempty" doc:"The version in force."`
 	NextPlan  *Activation  `json:"next_plan,omitempty" doc:"The next that is to be activated."`
 	LiveCalls int          `json:"live_calls" doc:"That this copy of the program runs."`
@@ -288,8 +289,12 @@ func (h *Host) status(ctx context.Context, _ *struct{}) (*struct{ Body Status },
 		Program: ProgramVersion(), API: Version, Ready: partOf(h.Ready(ping)), Postgres: partOf(h.Store.Ping(ping)),
 		Redis: partOf(h.Store.PingRedis(ping)), Asterisk: Part{OK: h.Asterisk != nil && h.Asterisk()}, LiveCalls: len(h.running()),
 	}
+	if h.Trunk != nil {
+		out.Trunk = partOf(h.Trunk(ping))
+	}
 	if !out.Asterisk.OK {
 		out.Asterisk.Why = "it is not connected to this copy of the program"
+		out.Trunk = Part{Why: "Asterisk is not connected"}
 	}
 	version, err := h.Store.ActivePlan(ctx)
 	if err != nil && !errors.Is(err, ivr.ErrNoPlan) {

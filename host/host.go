@@ -31,8 +31,9 @@ type Config struct {
 	Log   *slog.Logger
 
 	Explain  func(ctx context.Context, plan dialplan.Plan, did, ani string) (ivr.Explanation, error)
-	Running  Running     // may be nil: none
-	Asterisk func() bool // whether it is connected; may be nil
+	Running  Running                     // may be nil: none
+	Asterisk func() bool                 // whether it is connected; may be nil
+	Trunk    func(context.Context) error // why the carrier cannot be called; may be nil
 
 	Cashier *Cashier // takes clients' money; nil: payments are off
 

@@ -100,6 +100,7 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 		"POST /v1/plans/diff":                         "admin",
 		"POST /v1/plans":                              "admin",
 		"GET /v1/plans":                               "admin",
+		"GET /v1/plans/example":                       "admin",
 		"GET /v1/plans/{version}":                     "admin",
 		"POST /v1/plans/{version}/activation":         "admin",
 		"DELETE /v1/plans/{version}/activation":       "admin",

@@ -115,6 +115,11 @@ type VersionPath struct {
 	Version int64 `path:"version" minimum:"1"`
 }
 
+// PlanExample is a plan that shows how one is written.
+type PlanExample struct {
+	Text string `json:"text" doc:"YAML."`
+}
+
 func (h *Host) planRoutes() {
 	admin := store.RoleAdmin
 	doing := []int{http.StatusNotFound, http.StatusConflict, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge}
@@ -132,6 +137,11 @@ func (h *Host) planRoutes() {
 		MaxBodyBytes: planMost, Errors: doing,
 	}, h.savePlan, admin)
 	add(h, huma.Operation{OperationID: "list-plans", Method: http.MethodGet, Path: "/v1/plans", Summary: "List plans, the newest first"}, h.plans, admin)
+	add(h, huma.Operation{
+		OperationID: "get-plan-example", Method: http.MethodGet, Path: "/v1/plans/example", Summary: "See the text of a whole plan, with a word on each field",
+	}, func(context.Context, *struct{}) (*struct{ Body PlanExample }, error) {
+		return &struct{ Body PlanExample }{PlanExample{string(dialplan.Example)}}, nil
+	}, admin)
 	add(h, huma.Operation{
 		OperationID: "get-plan", Method: http.MethodGet, Path: "/v1/plans/{version}", Summary: "See a plan's text", Errors: []int{http.StatusNotFound},
 	}, h.plan, admin)

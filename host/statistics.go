@@ -23,6 +23,8 @@ type StatisticsHour struct {
 	Calls    int          `json:"calls" example:"31" doc:"Verification calls do not count."`
 	Answered int          `json:"answered" example:"24" doc:"Of these: the two have talked."`
 	Seconds  float64      `json:"talk_seconds" example:"9120.5"`
+	Ring     float64      `json:"ring_seconds" example:"7.5" doc:"The mean of those that were answered: from the dialling to the advisor's answer."`
+	Wait     float64      `json:"wait_seconds" example:"214" doc:"The mean of who joined a line in that hour and had their turn: until that."`
 	Held     money.Amount `json:"held" example:"120000" doc:"In minor units, in all."`
 	Captured money.Amount `json:"captured" example:"31920" doc:"Of that: what the calls cost, before refunds."`
 }
@@ -46,6 +48,8 @@ func (h *Host) statistics(ctx context.Context, in *struct {
 		return nil, err
 	}
 	return &struct{ Body Statistics }{Statistics{plan.Currency, each(hours, func(o store.HourOfCalls) StatisticsHour {
-		return StatisticsHour{o.From, o.Calls, o.Answered, (time.Duration(o.TalkMS) * time.Millisecond).Seconds(), o.Held, o.Captured}
+		return StatisticsHour{o.From, o.Calls, o.Answered, inSeconds(o.TalkMS), inSeconds(o.RingMS), inSeconds(o.WaitMS), o.Held, o.Captured}
 	})}}, nil
 }
+
+func inSeconds(ms int64) float64 { return (time.Duration(ms) * time.Millisecond).Seconds() }

@@ -23,7 +23,7 @@ func TestCallsAreCountedByTheHour(t *testing.T) {
 	call, err := d.Call(t.Context(), d.call)
 	d.must(err)
 	list := hours("EUR")
-	if h := list[0]; h.Calls != 1 || h.Answered != 1 || h.TalkMS != 150_000 || h.Held != call.Held || h.Captured != call.Charge || call.Charge == 0 {
+	if h := list[0]; h.Calls != 1 || h.Answered != 1 || h.TalkMS != 150_000 || h.RingMS != call.Ring.Milliseconds() || h.WaitMS != 0 || h.Held != call.Held || h.Captured != call.Charge || call.Charge == 0 {
 		t.Errorf("the first hour is %+v; its call %+v", h, call)
 	}
 	if list[1].Calls != 0 || list[2].Calls != 0 { // it is up

@@ -56,6 +56,15 @@ func (r *readiness) connected() bool {
 	return asterisk != nil && asterisk.Connected()
 }
 
+// trunk says why the carrier cannot be called.
+func (r *readiness) trunk(ctx context.Context) error {
+	asterisk := r.asterisk.Load()
+	if asterisk == nil {
+		return errors.New("Asterisk is not connected")
+	}
+	return asterisk.Trunk(ctx)
+}
+
 // standBy is called when Asterisk is another copy's.
 func (r *readiness) standBy() {
 	r.owner.Store(false)
@@ -77,7 +86,7 @@ func startHost(ctx context.Context, c config, s *store.Store, plans *planner, ca
 	}
 	server := host.New(host.Config{
 		Store: s, Plan: plans.active, Ready: ready.check, TopUp: c.topUpURL, Cashier: cashier, Log: log,
-		Explain: explainer(s), Running: running{ready}, Asterisk: ready.connected,
+		Explain: explainer(s), Running: running{ready}, Asterisk: ready.connected, Trunk: ready.trunk,
 		Phones: c.phonesURL(), Origins: c.origins, SMS: c.sms(log), SignInURL: c.signInURL, PushContact: c.pushContact,
 		TrustedProxies: c.trustedProxies, AllowPrivate: c.allowPrivate,
 	}).Server()

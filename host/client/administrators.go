@@ -301,6 +301,8 @@ type StatisticsHour struct {
 	From            time.Time
 	Calls, Answered int
 	TalkSeconds     float64 `json:"talk_seconds"`
+	RingSeconds     float64 `json:"ring_seconds"`
+	WaitSeconds     float64 `json:"wait_seconds"`
 	Held, Captured  int64
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -200,6 +201,22 @@ func (s *Switch) Connected() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.live
+}
+
+// Trunk asks Asterisk whether the carrier answers its OPTIONS, and returns why it cannot
+// be called; nil where it can.
+func (s *Switch) Trunk(ctx context.Context) error {
+	var trunk struct{ State string }
+	err := s.client.do(ctx, command{method: "GET", path: path("endpoints", "PJSIP", s.cfg.Trunk), op: "look at the trunk"}, &trunk)
+	switch {
+	case refused(err, http.StatusNotFound):
+		return fmt.Errorf("Asterisk has no endpoint %s", s.cfg.Trunk)
+	case err != nil:
+		return errors.New("Asterisk does not say")
+	case trunk.State == "offline":
+		return errors.New("the carrier does not answer Asterisk's OPTIONS")
+	}
+	return nil
 }
 
 // Epoch counts the events connections so far.

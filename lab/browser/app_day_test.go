@@ -19,6 +19,15 @@ func (s *scene) session() client.Client {
 // asks asks for an appointment of twenty seconds, and sees that the app shows it at once.
 func (s *scene) asks(in time.Duration) client.Appointment {
 	s.Helper()
+	asked := s.wishes(in)
+	s.must(s.app.SeeRole(s.ctx, "heading", "Requests"))
+	s.must(s.app.See(s.ctx, "About: a cat"))
+	return asked
+}
+
+// wishes is the same, while the app may be closed.
+func (s *scene) wishes(in time.Duration) client.Appointment {
+	s.Helper()
 	zone, err := time.LoadLocation("Europe/Berlin")
 	s.must(err)
 	asked, err := s.session().AskAppointment(s.ctx, "asking-"+s.client.ID, client.AppointmentRequest{
@@ -26,8 +35,6 @@ func (s *scene) asks(in time.Duration) client.Appointment {
 		Seconds: 20, Mode: "host_calls", Topic: "a cat",
 	})
 	s.must(err)
-	s.must(s.app.SeeRole(s.ctx, "heading", "Requests"))
-	s.must(s.app.See(s.ctx, "About: a cat"))
 	return asked
 }
 

@@ -138,6 +138,13 @@ func TestAPlanIsEditedAtTheDesk(t *testing.T) {
 	d := s.desk("Ada", Desk)
 	d.clicks("link", "Plan")
 	d.sees("No faults", "Nothing differs from the active plan.")
+	d.must(d.app.Run(d.ctx, `{
+		const area = document.querySelector('textarea'), at = area.value.indexOf('turn: 20s');
+		area.focus();
+		area.setSelectionRange(at, at);
+		area.dispatchEvent(new Event('select'));
+	}`, nil))
+	d.sees("how long a client whose turn has come may take to dial")
 	d.looksGood("desk-plan")
 	var before string
 	d.must(d.app.Run(d.ctx, "document.querySelector('textarea').value", &before))
@@ -283,6 +290,13 @@ func TestTheDesksLists(t *testing.T) {
 	d.must(d.app.Fill(d.ctx, "Search by alias, or by the whole telephone number", s.client.Number))
 	d.must(d.app.SeeRole(d.ctx, "link", "Blue Heron"))
 	d.looksGood("desk-clients")
+
+	d.clicks("link", "Appointments")
+	d.sees("No appointment is to come.")
+	s.wishes(26 * time.Hour)
+	d.must(d.app.SeeRole(d.ctx, "table", "Appointments"))
+	d.sees("Asked for")
+	d.looksGood("desk-appointments")
 
 	d.clicks("link", "Figures")
 	d.must(d.app.SeeRole(d.ctx, "table", "By the hour"))

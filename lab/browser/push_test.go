@@ -44,7 +44,7 @@ func TestARequestIsToldWhileTheAppIsClosed(t *testing.T) {
 	s.must(s.app.Close(s.ctx))
 	s.app = elsewhere
 	s.someClient()
-	s.asks(3 * time.Hour)
+	s.wishes(3 * time.Hour)
 	ctx, cancel := context.WithTimeout(s.ctx, patience)
 	defer cancel()
 	select {

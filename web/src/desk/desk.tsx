@@ -4,6 +4,7 @@ import { when } from "../lib/format";
 import { t } from "../texts";
 import { Bar, Button, Chip, Notice } from "../ui/ui";
 import { Advisor, Advisors } from "./advisors";
+import { Appointments } from "./appointments";
 import { Call } from "./call";
 import { Client, Clients } from "./clients";
 import { Figures } from "./figures";
@@ -21,6 +22,7 @@ const pages: Record<string, [name: string, page: (id: string) => JSX.Element]> =
   numbers: [t.desk.pages.numbers, () => <Numbers />],
   advisors: [t.desk.pages.advisors, (id) => (id ? <Advisor key={id} id={id} /> : <Advisors />)],
   clients: [t.desk.pages.clients, (id) => (id ? <Client key={id} id={id} /> : <Clients />)],
+  appointments: [t.desk.pages.appointments, () => <Appointments />],
   money: [t.desk.pages.money, () => <Adjustments />],
   figures: [t.desk.pages.figures, () => <Figures />],
   records: [t.desk.pages.records, () => <Records />],
@@ -71,6 +73,7 @@ function Health() {
   const parts: [string, { ok: boolean; why?: string }][] = [
     [t.desk.health.ready, s.ready],
     ["Asterisk", s.asterisk],
+    [t.desk.health.trunk, s.trunk],
     ["Postgres", s.postgres],
     ["Redis", s.redis],
   ];

@@ -14,6 +14,7 @@ export function Editor(p: {
   describedBy: string;
   goTo: { current: (line: number) => void };
   onText: (text: string) => void;
+  onLine: (line: number) => void; // where the caret is
 }) {
   const area = useRef<HTMLTextAreaElement>(null);
   const lines = useMemo(() => p.text.split("\n"), [p.text]);
@@ -38,6 +39,10 @@ export function Editor(p: {
     };
   });
 
+  const moved = (e: { currentTarget: HTMLTextAreaElement }) => {
+    const { value, selectionStart } = e.currentTarget;
+    p.onLine(value.slice(0, selectionStart).split("\n").length);
+  };
   return (
     <div class="editor">
       <div class="numbers" aria-hidden="true">
@@ -56,6 +61,9 @@ export function Editor(p: {
           aria-describedby={p.describedBy}
           aria-invalid={p.faults.length > 0}
           wrap="off"
+          onSelect={moved}
+          onClick={moved}
+          onKeyUp={moved}
           spellcheck={false}
           autocapitalize="off"
           autocomplete="off"

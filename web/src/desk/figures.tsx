@@ -14,6 +14,7 @@ export function Figures() {
   useEvery(turns, look.again);
   const { hours = [], currency = "EUR" } = look.value ?? {};
   const sum = (of: (h: (typeof hours)[number]) => number) => hours.reduce((all, h) => all + of(h), 0);
+  const longest = (of: (h: (typeof hours)[number]) => number) => Math.round(Math.max(0, ...hours.map(of)));
   const [calls, answered] = [sum((h) => h.calls), sum((h) => h.answered)];
   const at = hours.map((h) => time(h.from));
   const amount = (n: number) => money(n, currency);
@@ -50,6 +51,15 @@ export function Figures() {
                 most={1}
               />
             </Card>
+            <Card title={words.waiting}>
+              <Bars
+                said={words.waited(length(longest((h) => h.wait_seconds)), length(longest((h) => h.ring_seconds)))}
+                at={at}
+                front={{ name: words.ringing, values: hours.map((h) => h.ring_seconds / 60) }}
+                back={{ name: words.inLine, values: hours.map((h) => h.wait_seconds / 60) }}
+                write={(n) => new Intl.NumberFormat(language, { maximumFractionDigits: 1 }).format(n)}
+              />
+            </Card>
             <Card title={words.money}>
               <Bars
                 said={words.moneyInAll(amount(sum((h) => h.captured)), amount(sum((h) => h.held)))}
@@ -72,6 +82,8 @@ export function Figures() {
                 { name: words.answered, end: true, cell: (h) => h.answered },
                 { name: words.rate, end: true, cell: (h) => (h.calls ? percent(h.answered / h.calls) : "–") },
                 { name: words.talk, end: true, cell: (h) => length(h.talk_seconds) },
+                { name: words.inLine, end: true, cell: (h) => (h.wait_seconds ? length(Math.round(h.wait_seconds)) : "–") },
+                { name: words.ringing, end: true, cell: (h) => (h.ring_seconds ? length(Math.round(h.ring_seconds)) : "–") },
                 { name: words.held, end: true, cell: (h) => amount(h.held) },
                 { name: words.captured, end: true, cell: (h) => amount(h.captured) },
               ]}

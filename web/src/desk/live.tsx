@@ -4,6 +4,7 @@ import { clock, length, money, when } from "../lib/format";
 import { t } from "../texts";
 import { Button, Card, Chip, Field, Notice } from "../ui/ui";
 import { api, now, useAct, useEvery, useLook } from "./model";
+import { Spark } from "./plot";
 import { Dialog, Form, Page, Table, To, Trouble, who } from "./parts";
 
 type Call = Schema["Call"];
@@ -21,6 +22,7 @@ export function LiveCalls() {
     <Page title={t.desk.pages.live} aside={<Chip>{t.desk.live.count(calls.length)}</Chip>}>
       <Trouble problem={live.problem} again={live.again} />
       {asked && calls.some((c) => c.id === asked) && <Notice tone="info">{t.desk.live.endAsked}</Notice>}
+      <Day />
       <Card title={t.desk.live.up}>
         {live.value && <Live calls={calls} at={live.at} onEnd={end} />}
       </Card>
@@ -30,6 +32,28 @@ export function LiveCalls() {
       </Card>
       {ending && <EndCall call={ending} onDone={(sent) => (end(null), sent && (ask(ending.id), live.again()))} />}
     </Page>
+  );
+}
+
+const turns = 60_000; // ms; an hour begins without an event
+
+/** The day in one glance: the calls of each hour. */
+function Day() {
+  const look = useLook(() => api().get("/v1/statistics"), ["call.ended"]);
+  useEvery(turns, look.again);
+  const { hours = [], currency = "EUR" } = look.value ?? {};
+  if (!hours.length) return null;
+  const sum = (of: (h: (typeof hours)[number]) => number) => hours.reduce((all, h) => all + of(h), 0);
+  const calls = sum((h) => h.calls);
+  return (
+    <a class="card day" href="#/figures">
+      <span>
+        <span class="soft">{t.desk.figures.day}</span>
+        <strong>{calls ? t.desk.figures.inAll(calls, sum((h) => h.answered)) : t.desk.figures.noneYet}</strong>
+        <span>{t.desk.figures.moneyInAll(money(sum((h) => h.captured), currency), money(sum((h) => h.held), currency))}</span>
+      </span>
+      <Spark values={hours.map((h) => h.calls)} />
+    </a>
   );
 }
 

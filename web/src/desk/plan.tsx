@@ -5,6 +5,7 @@ import { length, money, when } from "../lib/format";
 import { t } from "../texts";
 import { Button, Card, Chip, Field, Notice } from "../ui/ui";
 import { Editor } from "./editor";
+import { Help } from "./help";
 import { api, done, problemOf, useAct, useLook } from "./model";
 import { Facts, Form, Page, Select, Table, Trouble } from "./parts";
 
@@ -149,11 +150,12 @@ function Desktop(p: { active: number; plans: Version[]; onActivate: (version: nu
   const id = useId();
   const goTo = useRef((_: number) => {});
   const { checked, checking } = useCheck(text.value, p.active);
+  const [line, setLine] = useState(1);
   const here = opened.value && (p.plans.find((v) => v.version === opened.value?.version) ?? opened.value); // what is opened may have become active
   return (
     <div class="beside">
       <Card title={here ? t.desk.plan.editing(here.version) : t.desk.plan.text} aside={changed() ? <Chip tone="warn">{t.desk.plan.changed}</Chip> : here && <State of={here} />}>
-        <Editor name={t.desk.plan.text} text={text.value} faults={checked.faults} describedBy={id} goTo={goTo} onText={(written) => (text.value = written)} />
+        <Editor name={t.desk.plan.text} text={text.value} faults={checked.faults} describedBy={id} goTo={goTo} onText={(written) => (text.value = written)} onLine={setLine} />
       </Card>
       <div class="stack">
         <Card title={t.desk.plan.check}>
@@ -183,6 +185,7 @@ function Desktop(p: { active: number; plans: Version[]; onActivate: (version: nu
             )}
           </div>
         </Card>
+        <Help text={text.value} line={line} />
         {checked.changes && !checked.faults.length && (
           <Card title={t.desk.plan.changes(checked.changes.against)}>
             <Changes of={checked.changes.changes} />

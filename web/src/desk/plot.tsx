@@ -75,3 +75,17 @@ export function Bars(p: {
     </figure>
   );
 }
+
+/** A line of bars without a scale; what it shows is said beside it. */
+export function Spark(p: { values: number[] }) {
+  const most = Math.max(1, ...p.values);
+  const wide = 8;
+  const high = 40;
+  return (
+    <svg class="spark" viewBox={`0 0 ${p.values.length * wide} ${high}`} preserveAspectRatio="none" aria-hidden="true">
+      {p.values.map((n, i) => (
+        <rect key={i} class={n ? "front" : "none"} x={i * wide + 1} width={wide - 2} y={high - Math.max(1.5, (n / most) * high)} height={Math.max(1.5, (n / most) * high)} rx="1" />
+      ))}
+    </svg>
+  );
+}

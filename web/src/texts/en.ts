@@ -609,6 +609,7 @@ export const en = {
       numbers: "Numbers",
       advisors: "Advisors",
       clients: "Clients",
+      appointments: "Appointments",
       money: "Adjustments",
       records: "Records",
     },
@@ -632,6 +633,7 @@ export const en = {
     health: {
       name: "How the host does",
       ready: "Calls are taken",
+      trunk: "Carrier",
       ok: "works",
       not: "does not work",
       wrong: (part: string) => `${part}: this is not so.`,
@@ -862,6 +864,41 @@ export const en = {
       approve: "Approve",
     },
 
+    help: {
+      title: "What it means",
+      where: "Put the caret on a field, and its meaning shows here.",
+      such: "Such as",
+      seeExample: "See the example below.",
+      whole: "A whole plan, with a word on each field",
+    },
+
+    appointments: {
+      coming: "Those to come",
+      all: "All",
+      none: "No appointment is to come.",
+      never: "No appointment yet.",
+      length: "Length",
+      mode: "How",
+      modes: { host_calls: "We call both", dial_in: "The client dials" },
+      state: "State",
+      cost: "Whole cost",
+      call: "The call",
+      states: {
+        asked: "Asked for",
+        proposed: "Another time proposed",
+        accepted: "Agreed",
+        calling: "We call",
+        open: "The client can dial",
+        kept: "Kept",
+        declined: "Declined",
+        cancelled: "Cancelled",
+        client_no_show: "The client did not come",
+        advisor_no_show: "The advisor did not come",
+        no_funds: "Short of money",
+        missed: "Not reached",
+      },
+    },
+
     figures: {
       day: "The last 24 hours",
       hour: "Hour",
@@ -878,6 +915,10 @@ export const en = {
       talked: (talk: string) => `${talk} in all.`,
       answerRate: (percent: string) => `${percent} in all.`,
       noneYet: "No calls yet.",
+      waiting: "Waiting time",
+      inLine: "In line, minutes",
+      ringing: "Until the advisor answers, minutes",
+      waited: (inLine: string, ringing: string) => `In an hour's mean, at most ${inLine} in line and ${ringing} until the advisor answers.`,
       moneyInAll: (captured: string, held: string) => `${captured} captured of ${held} held.`,
     },
 

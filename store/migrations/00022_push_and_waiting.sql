@@ -26,3 +26,6 @@ CREATE TABLE push_progress (
 );
 INSERT INTO push_progress (read_xid, read_id) VALUES (pg_snapshot_xmin(pg_current_snapshot()), 0);
 GRANT SELECT, UPDATE (read_xid, read_id) ON push_progress TO parley_program;
+
+-- How long clients wait is counted by the hour.
+CREATE INDEX waits_joined ON waits (joined_at);
