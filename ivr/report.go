@@ -19,6 +19,27 @@ type Observer interface {
 	Recovered(Recovery)
 }
 
+// Observers are told one after the other.
+type Observers []Observer
+
+func (all Observers) Staged(kind Kind, stage Stage) {
+	for _, o := range all {
+		o.Staged(kind, stage)
+	}
+}
+
+func (all Observers) Ended(r Report) {
+	for _, o := range all {
+		o.Ended(r)
+	}
+}
+
+func (all Observers) Recovered(what Recovery) {
+	for _, o := range all {
+		o.Recovered(what)
+	}
+}
+
 // Stage is a part of a call that took time.
 type Stage struct {
 	Name  StageName

@@ -25,7 +25,8 @@ var architecture = map[string]string{
 	"host":         "dialplan host/audio host/payment host/picture ivr ivr/money store web",
 	"host/client":  "",
 	"metrics":      "ivr ivr/money store",
-	"cmd/parley":   "dialplan host host/payment host/sms ivr ivr/ari ivr/money ivr/prompts metrics store",
+	"traces":       "ivr",
+	"cmd/parley":   "dialplan host host/payment host/sms ivr ivr/ari ivr/money ivr/prompts metrics store traces",
 
 	"ivr/ivrtest":     "dialplan ivr ivr/money",
 	"asterisk-config": "",

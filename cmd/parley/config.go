@@ -60,6 +60,7 @@ var settings = []setting{
 	{key: "push.contact", what: "mailto: or https: address of yours, for the push services of advisors' browsers; empty pushes nothing"},
 	{key: "http.trusted_proxies", def: "127.0.0.1/32 ::1/128", what: "networks of the proxies before the HTTP API, whose X-Forwarded-For is believed"},
 	{key: "metrics.addr", def: "127.0.0.1:9464", what: "host:port of /metrics for Prometheus, without a token: keep it inside; " + httpOff + " serves none"},
+	{key: "traces.endpoint", what: "an OpenTelemetry collector, told of each call by OTLP/HTTP: http://127.0.0.1:4318/v1/traces; empty tells none"},
 	{key: "webhooks.allow_private", def: "no", what: "yes lets webhooks lead to any address, also without TLS: for tests alone"},
 	{key: "log.level", def: "info", what: "debug, info, warn or error"},
 }
@@ -78,6 +79,7 @@ type config struct {
 	mediaAddress                       string
 	promptsDir, promptsPath, promptsIn string
 	httpAddr, metricsAddr, topUpURL    string
+	tracesEndpoint                     string
 	origins                            []string
 	paymentProvider                    string
 	stripeURL, stripeKey               string
@@ -128,7 +130,7 @@ func (a *app) config() (config, error) {
 		asteriskURL: get("asterisk.url"), asteriskUser: get("asterisk.user"), asteriskPassword: get("asterisk.password"),
 		app: get("asterisk.app"), trunk: get("asterisk.trunk"), mediaAddress: get("asterisk.media_address"),
 		promptsDir: get("prompts.dir"), promptsPath: get("prompts.asterisk_dir"), promptsIn: get("prompts.cache"),
-		httpAddr: get("http.addr"), metricsAddr: get("metrics.addr"), topUpURL: get("http.top_up_url"),
+		httpAddr: get("http.addr"), metricsAddr: get("metrics.addr"), tracesEndpoint: get("traces.endpoint"), topUpURL: get("http.top_up_url"),
 		paymentProvider: get("payment.provider"), stripeURL: get("payment.stripe_url"),
 		stripeKey: get("payment.stripe_key"), stripeWebhookSecret: get("payment.stripe_webhook_secret"),
 		pushContact: get("push.contact"), signInURL: get("http.sign_in_url"), smsProvider: get("sms.provider"), smsFile: get("sms.console_file"), smsFrom: get("sms.from"),

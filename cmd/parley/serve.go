@@ -18,6 +18,7 @@ import (
 	"parley/ivr/prompts"
 	"parley/metrics"
 	"parley/store"
+	"parley/traces"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -81,6 +82,15 @@ func serve(ctx context.Context, c config, takeOver bool) error {
 	background.Go(func() { auditNightly(ctx, s, log) })
 	background.Go(func() { forgetOld(ctx, s, log) })
 	defer func() { stop(); background.Wait() }()
+	observers := ivr.Observers{counted}
+	if c.tracesEndpoint != "" {
+		tracer, err := traces.New(ctx, c.tracesEndpoint, host.ProgramVersion(), log)
+		if err != nil {
+			return err
+		}
+		defer tracer.Close()
+		observers = append(observers, tracer)
+	}
 	stopMetrics, err := startMetrics(c, s, plans, ready, counted, log)
 	if err != nil {
 		return err
@@ -101,7 +111,7 @@ func serve(ctx context.Context, c config, takeOver bool) error {
 		return err
 	}
 	defer ownership.Disconnect()
-	o := &owner{config: c, store: s, plans: plans, cashier: cashier, prompts: catalogue, ownership: ownership, ready: ready, metrics: counted, log: log}
+	o := &owner{config: c, store: s, plans: plans, cashier: cashier, prompts: catalogue, ownership: ownership, ready: ready, metrics: counted, observers: observers, log: log}
 	for {
 		why := ownership.Await(ctx, takeOver)
 		if why == nil {
@@ -128,6 +138,7 @@ type owner struct {
 	ownership *store.Ownership
 	ready     *readiness
 	metrics   *metrics.Metrics
+	observers ivr.Observers
 	log       *slog.Logger
 }
 
@@ -157,7 +168,7 @@ func (o *owner) serve(ctx context.Context) error {
 
 	service := &ivr.Service{
 		Switch: asterisk, Ledger: s, Directory: s, Verifications: s, Desk: s, Payments: o.cashier,
-		Plan: o.plans.active, Stopping: ctx, Observer: o.metrics, Log: log,
+		Plan: o.plans.active, Stopping: ctx, Observer: o.observers, Log: log,
 	}
 	if err := service.RecoverUntilDone(ctx); err != nil {
 		stop(err)

@@ -106,6 +106,13 @@ func (c *Call) EndedAt() time.Time {
 // LastRTPAt is when the last audio or digit packet was received.
 func (c *Call) LastRTPAt() time.Time { return c.media.ear.lastArrival() }
 
+// Loses has one in so many packets that the phone sends get lost on its way; 0: none.
+func (c *Call) Loses(oneIn int) {
+	c.media.mu.Lock()
+	defer c.media.mu.Unlock()
+	c.media.loses = oneIn
+}
+
 // Messages returns every SIP message received on this leg, requests and
 // responses as they were on the wire, SDP included.
 func (c *Call) Messages() []string { return c.trace.all() }

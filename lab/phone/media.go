@@ -43,6 +43,7 @@ type media struct {
 	speech    []byte // encoded, still to be sent
 	spoken    chan struct{}
 	keys      []press
+	loses     int // one packet in so many is lost on its way out; 0: none
 	packet    [rtpHeader + frame]byte
 }
 
@@ -157,6 +158,9 @@ func (m *media) send(payloadType uint8, timestamp uint32, payload int) {
 	binary.BigEndian.PutUint32(m.packet[4:], timestamp)
 	binary.BigEndian.PutUint32(m.packet[8:], m.ssrc)
 	m.sequence++
+	if m.loses > 0 && int(m.sequence)%m.loses == 0 {
+		return
+	}
 	m.conn.WriteToUDPAddrPort(m.packet[:rtpHeader+payload], m.remote.addr)
 }
 
