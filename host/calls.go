@@ -243,8 +243,24 @@ type Explained struct {
 	Holds     []CallHold     `json:"holds" nullable:"false"`
 	Transfers []CallTransfer `json:"transfers" nullable:"false" doc:"Its shares, and what was moved about it since."`
 	Refunded  money.Amount   `json:"refunded" example:"0" doc:"Of its charge, in minor units."`
-	Receipt   string         `json:"receipt" doc:"The same in words."`
+	Receipt   string         `json:"receipt" doc:"The same in words, and how it sounded."`
+	Sound     []LegSound     `json:"sound" nullable:"false" doc:"How its legs sounded, where it is known: the client's, then the advisor's."`
 	Acts      []LoggedAct    `json:"acts" nullable:"false" doc:"What the audit log says of it and of its adjustments, the newest first."`
+}
+
+// LegSound is how the sound of a leg was, by RTP and RTCP (RFC 3550).
+type LegSound struct {
+	Party     string  `json:"party" enum:"client,advisor"`
+	Received  int     `json:"packets_received" example:"7150" doc:"From the party."`
+	Loss      float64 `json:"loss" example:"0.002" doc:"The share of its packets that was lost on the way to us."`
+	SentLoss  float64 `json:"sent_loss" example:"0" doc:"The share lost on the way to the party, by its own reports."`
+	Jitter    float64 `json:"jitter_seconds" example:"0.004" doc:"Of what came from the party."`
+	RoundTrip float64 `json:"round_trip_seconds" example:"0.062" doc:"0 where the party's phone reports none."`
+	Bad       bool    `json:"bad" doc:"Loss of 5 % or more, jitter of 50 ms, or a round trip of 400 ms."`
+}
+
+func legSoundOf(q ivr.LegQuality) LegSound {
+	return LegSound{q.Side, q.Received, q.Loss(), q.SentLoss(), q.Jitter.Seconds(), q.RoundTrip.Seconds(), q.Bad()}
 }
 
 // CallHold is money that was set aside for a call, and what became of it.
@@ -282,7 +298,8 @@ func (h *Host) call(ctx context.Context, in *ByID[ivr.CallID]) (*struct{ Body Ex
 	}
 	out := Explained{
 		Call: calls[0], Line: r.Line, Talk: r.Loan, Cause: r.Cause, Ring: r.Ring.Seconds(), Segments: receiptOf(r).Segments,
-		Holds: []CallHold{}, Transfers: []CallTransfer{}, Refunded: r.Refunded(), Receipt: r.String(),
+		Holds: []CallHold{}, Transfers: []CallTransfer{}, Refunded: r.Refunded(), Receipt: r.String() + r.Sound(),
+		Sound: each(r.Quality, legSoundOf),
 	}
 	if t := r.Terms; t != nil {
 		price := priceOf(*t)

@@ -65,7 +65,8 @@ type Call struct {
 
 	segments    []Segment // that are over
 	ended       *Departure
-	cutBySwitch bool // the last of them, by the switch's own timer
+	cutBySwitch bool  // the last of them, by the switch's own timer
+	lost        []Leg // the client's, before they were called again
 
 	cancel context.CancelCauseFunc // ends the script
 
@@ -118,7 +119,7 @@ func (s *Service) frame(call *Call, script func(context.Context, *Call) error) e
 	end := outcomeOf(why)
 	if errors.Is(why, ErrHandedOver) {
 		s.Log.Info("talk left to the next process", "call", call.ID)
-		s.report(call, call.cdr(end), true)
+		s.report(call, call.cdr(end), nil, true)
 		return why
 	}
 	call.at(Ending)
@@ -139,7 +140,7 @@ func (s *Service) frame(call *Call, script func(context.Context, *Call) error) e
 	}()
 	s.sayLastWords(call, end)
 	<-settled
-	s.report(call, cdr, false)
+	s.report(call, cdr, s.keepQuality(call), false)
 	return why
 }
 

@@ -187,10 +187,15 @@ func firstToLeave(a, b Leg) *Departure {
 	}
 	var first *Departure
 	for _, leg := range []Leg{a, b} {
-		var d *Departure
-		if errors.As(context.Cause(leg.Context()), &d) && (first == nil || d.At.Before(first.At)) {
+		if d := departureOf(leg); d != nil && (first == nil || d.At.Before(first.At)) {
 			first = d
 		}
 	}
 	return first
+}
+
+// departureOf is why a leg has left, or nil while it has not.
+func departureOf(leg Leg) (d *Departure) {
+	errors.As(context.Cause(leg.Context()), &d)
+	return d
 }

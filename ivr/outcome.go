@@ -69,6 +69,8 @@ type Departure struct {
 	Cause Cause
 	At    time.Time // until when the party certainly was there
 	Lost  bool      // it did not hang up: its network, its phone or our switch failed
+
+	Quality *Quality // of its sound; nil where it is not known
 }
 
 func (d *Departure) Error() string {

@@ -256,6 +256,10 @@ type Ledger interface {
 	// ErrConflict is final: the call was closed before, with another charge.
 	Close(ctx context.Context, cdr CDR) error
 
+	// KeepQuality records how the legs of a call that is closed sounded. The same again
+	// is no error.
+	KeepQuality(ctx context.Context, call CallID, legs []LegQuality) error
+
 	// OpenCalls are the calls that were held and not closed.
 	OpenCalls(ctx context.Context) ([]OpenCall, error)
 }

@@ -73,6 +73,7 @@ func (s *Service) reconnect(ctx context.Context, call *Call) bool {
 		client.Hangup(NormalClearing)
 		return false
 	}
+	call.lost = append(call.lost, call.Client)
 	call.Client = client
 	s.Log.Info("reconnected", "call", call.ID, "segment", last+1)
 	return true

@@ -89,7 +89,7 @@ func (s *Service) closeOrphan(o OpenCall) {
 	s.Log.Info("call closed for a dead process", "call", call.ID, "talk", talkTime(call.segments))
 	cdr := call.cdr(end)
 	s.settle(call, cdr)
-	s.report(call, cdr, false)
+	s.report(call, cdr, nil, false)
 }
 
 // CloseOrphans settles the calls of a ledger that nobody can ask about any more: their switch

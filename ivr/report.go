@@ -73,8 +73,9 @@ type Report struct {
 	Currency    string       // "" where nothing was held
 	Held        money.Amount // by all of its holds
 	Stages      []Stage
-	HandedOver  bool // the talk goes on, in another process: the record is not final
-	CutBySwitch bool // the switch's own timer ended the talk, before we could
+	Quality     []LegQuality // of its legs, where it is known
+	HandedOver  bool         // the talk goes on, in another process: the record is not final
+	CutBySwitch bool         // the switch's own timer ended the talk, before we could
 }
 
 // Recovery is what became of a call that an earlier process left.
@@ -101,12 +102,12 @@ func (s *Service) stage(call *Call, name StageName) (over func()) {
 }
 
 // report tells of a call that is over.
-func (s *Service) report(call *Call, cdr CDR, handedOver bool) {
+func (s *Service) report(call *Call, cdr CDR, quality []LegQuality, handedOver bool) {
 	if s.Observer == nil {
 		return
 	}
 	s.Observer.Ended(Report{
-		CDR: cdr, Currency: call.Terms.Currency, Held: call.Held, Stages: call.stages,
+		CDR: cdr, Currency: call.Terms.Currency, Held: call.Held, Stages: call.stages, Quality: quality,
 		HandedOver: handedOver, CutBySwitch: call.cutBySwitch,
 	})
 }

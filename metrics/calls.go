@@ -26,6 +26,16 @@ func (m *Metrics) Ended(r ivr.Report) {
 	for _, s := range r.Segments {
 		m.talked.Add(s.Talk.Seconds())
 	}
+	for _, q := range r.Quality {
+		m.loss.WithLabelValues(q.Side).Observe(q.Loss())
+		m.jitter.WithLabelValues(q.Side).Observe(q.Jitter.Seconds())
+		if q.RoundTrip > 0 {
+			m.trip.WithLabelValues(q.Side).Observe(q.RoundTrip.Seconds())
+		}
+		if q.Bad() {
+			m.bad.Inc()
+		}
+	}
 	if r.Currency != "" {
 		m.held.WithLabelValues(r.Currency).Add(float64(r.Held))
 		m.captured.WithLabelValues(r.Currency).Add(float64(r.Charge))

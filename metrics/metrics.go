@@ -24,8 +24,9 @@ const namespace = "parley"
 // quick are the bounds of what should take no time that anyone notices, slow of what
 // people do.
 var (
-	quick = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
-	slow  = []float64{.01, .05, .1, .5, 1, 2, 5, 10, 20, 40, 60, 300, 900, 3600}
+	quick  = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+	ratios = []float64{0, .001, .005, .01, .02, .05, .1, .2, .5}
+	slow   = []float64{.01, .05, .1, .5, 1, 2, 5, 10, 20, 40, 60, 300, 900, 3600}
 )
 
 // Metrics is all that is counted. It is an [ivr.Observer].
@@ -41,6 +42,11 @@ type Metrics struct {
 	captured    *prometheus.CounterVec
 	recovered   *prometheus.CounterVec
 	cut         prometheus.Counter
+
+	bad    prometheus.Counter
+	loss   *prometheus.HistogramVec
+	jitter *prometheus.HistogramVec
+	trip   *prometheus.HistogramVec
 
 	commands    prometheus.Histogram
 	unanswered  prometheus.Counter
@@ -70,6 +76,11 @@ func New(version string) *Metrics {
 	m.captured = m.counter("money_captured_total", "Minor units that were charged.", "currency")
 	m.recovered = m.counter("calls_recovered_total", "Calls that an earlier process left, by what became of them.", "result")
 	m.cut = m.counter("dead_mans_timers_total", "Talks that Asterisk's own timer ended, before the program could.").WithLabelValues()
+
+	m.bad = m.counter("legs_bad_total", "Legs that sounded bad: 5 % loss, 50 ms of jitter, or a round trip of 400 ms.").WithLabelValues()
+	m.loss = m.histogram("leg_loss_ratio", "Of a leg's packets, the share that was lost on the way to us.", ratios, "side")
+	m.jitter = m.histogram("leg_jitter_seconds", "Of what came from a leg's party.", quick, "side")
+	m.trip = m.histogram("leg_round_trip_seconds", "To a leg's phone and back, where that reports it.", quick, "side")
 
 	m.commands = m.histogram("ari_command_seconds", "Asterisk's answer to one command.", quick).WithLabelValues().(prometheus.Histogram)
 	m.unanswered = m.counter("ari_commands_unanswered_total", "Commands that Asterisk did not answer.").WithLabelValues()

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"parley/ivr"
 )
 
 // Neither the program's login nor the owner can change or delete what is a record,
@@ -19,6 +21,7 @@ func TestRecordsCannotBeChanged(t *testing.T) {
 	_, err := w.Hold(ctx, o)
 	w.must(err)
 	w.must(w.Close(ctx, ended(o, time.Minute)))
+	w.must(w.KeepQuality(ctx, o.Call, []ivr.LegQuality{{Side: "client"}}))
 	owner, err := sqlx.Connect("postgres", w.ownerDSN)
 	w.must(err)
 	t.Cleanup(func() { owner.Close() })
@@ -29,9 +32,9 @@ func TestRecordsCannotBeChanged(t *testing.T) {
 		recorded = "23001" // restrict_violation: a trigger
 	)
 	var attempts []attempt
-	for _, table := range []string{"transfers", "holds", "hold_resolutions", "audit_log", "plans", "plan_activations"} {
+	for _, table := range []string{"transfers", "holds", "hold_resolutions", "audit_log", "plans", "plan_activations", "leg_quality"} {
 		column := map[string]string{"transfers": "amount", "holds": "amount", "hold_resolutions": "captured", "audit_log": "who",
-			"plans": "text", "plan_activations": "version"}[table]
+			"plans": "text", "plan_activations": "version", "leg_quality": "lost"}[table]
 		attempts = append(attempts,
 			attempt{"UPDATE " + table + " SET " + column + " = " + column, denied, recorded},
 			attempt{"DELETE FROM " + table, denied, recorded},

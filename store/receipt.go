@@ -22,6 +22,8 @@ type Receipt struct {
 	Transfers                []Transfer
 	Stars                    int     // that the client gave, 1 to 5; 0: none
 	Plans                    []int64 // that it followed since it began
+
+	Quality []ivr.LegQuality // of its legs, where it is known: for the desk
 }
 
 // Hold is money that was set aside for a call, and what became of it.
@@ -73,6 +75,10 @@ func (s *Store) Receipt(ctx context.Context, id ivr.CallID) (r Receipt, err erro
 			ORDER BY id`, id); err != nil {
 			return err
 		}
+		var err error
+		if r.Quality, err = qualityOf(ctx, tx, id); err != nil {
+			return err
+		}
 		return tx.QueryRowxContext(ctx, `
 			SELECT coalesce((SELECT alias FROM clients WHERE id = $1), ''),
 				coalesce((SELECT name FROM advisors WHERE id = $2), ''),
@@ -94,6 +100,15 @@ func (s *Store) ReceiptOf(ctx context.Context, client ivr.ClientID, id ivr.CallI
 		return Receipt{}, fmt.Errorf("call %s: %w", id, err)
 	}
 	return s.Receipt(ctx, id)
+}
+
+// Sound is how the call sounded, a line a leg: for the desk, not for its client.
+func (r Receipt) Sound() string {
+	var b strings.Builder
+	for _, q := range r.Quality {
+		fmt.Fprintf(&b, "  sound       %s\n", soundWords(q))
+	}
+	return b.String()
 }
 
 // String is the receipt as its client would read it.

@@ -44,7 +44,7 @@ func (a *app) callsCommand() *cobra.Command {
 			if err != nil {
 				return answer{}, err
 			}
-			return say(receipt, "%s", receipt), nil
+			return say(receipt, "%s", strings.TrimSpace(receipt.String()+receipt.Sound())), nil
 		}),
 	})
 	return calls

@@ -32,6 +32,9 @@ type channel struct {
 		App  string `json:"app_name"`
 		Data string `json:"app_data"`
 	}
+	Vars struct {
+		Audio string `json:"RTPAUDIOQOS"` // set when the channel is hung up
+	} `json:"channelvars"`
 }
 
 // bridge is what events and lists say of a bridge.

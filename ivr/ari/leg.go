@@ -81,7 +81,9 @@ func (l *leg) apply(ev event) {
 		}
 	case "ChannelDestroyed":
 		l.sipStatus = ev.TechCause
-		l.s.depart(l, l.departure(ivr.Cause(ev.Cause), ev.at))
+		d := l.departure(ivr.Cause(ev.Cause), ev.at)
+		d.Quality = quality(ev.Channel.Vars.Audio)
+		l.s.depart(l, d)
 	case "StasisEnd":
 		if l.ending {
 			return

@@ -3,12 +3,15 @@ package stage
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"parley/ivr"
 )
 
 // scraped is what a program tells Prometheus.
@@ -106,5 +109,45 @@ func TestACallIsCounted(t *testing.T) {
 	if after.value("parley_owner") != 1 || after.value("parley_ari_connections_total") != 1 ||
 		rose("parley_ari_command_seconds") == 0 || rose("parley_ari_event_lag_seconds") == 0 {
 		t.Error("Asterisk is not seen")
+	}
+}
+
+// A phone that loses one packet in ten: the record says so, of that leg alone, and so do
+// the log and the metrics. Asterisk counts every five seconds.
+func TestBadSoundIsRecorded(t *testing.T) {
+	s := newScene(t, 2000)
+	before := s.scrape(s.first())
+	client, advisor := s.talk()
+	client.Loses(10)
+	time.Sleep(14 * time.Second) // of talk
+	s.must(client.Hangup(s.ctx))
+	s.ends(advisor)
+	call := s.recorded("completed")
+	var shown struct{ Quality []ivr.LegQuality }
+	if !eventually(func() bool {
+		s.must(s.stage.ParleyJSON(s.ctx, &shown, "calls", "show", call.ID))
+		return len(shown.Quality) == 2
+	}) {
+		t.Fatalf("how it sounded is not recorded: %+v", shown)
+	}
+	one, other := shown.Quality[0], shown.Quality[1]
+	if one.Side != "client" || one.Loss() < .05 || one.Loss() > .15 || !one.Bad() || one.Jitter > time.Second {
+		t.Errorf("the client's leg: %+v, loss %.3f", one, one.Loss())
+	}
+	if other.Side != "advisor" || other.Loss() > .01 || other.Received < 500 {
+		t.Errorf("the advisor's leg: %+v", other)
+	}
+	t.Logf("of the client's packets %.1f %% were lost, says Asterisk", 100*one.Loss())
+	if !strings.Contains(s.stage.Log(), `"msg":"bad sound","call":"`+call.ID+`","side":"client"`) {
+		t.Error("nobody is warned")
+	}
+	if after := s.scrape(s.first()); after.value("parley_legs_bad_total") <= before.value("parley_legs_bad_total") ||
+		after.value("parley_leg_loss_ratio", "side", "client") <= before.value("parley_leg_loss_ratio", "side", "client") {
+		t.Error("the metrics do not show it")
+	}
+	words, err := s.stage.Parley(s.ctx, "calls", "show", call.ID)
+	s.must(err)
+	if !strings.Contains(words, "lost on the way to us") || !strings.Contains(words, "bad") {
+		t.Errorf("shown:\n%s", words)
 	}
 }
