@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -20,27 +21,45 @@ type tokenKey struct{}
 func (h *Host) admit(roles []store.Role) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
-		secret, found := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
-		if !found {
-			writeProblem(w, newProblem("no_token"))
+		token, problem := h.authenticate(r, ctx.Operation().OperationID, roles)
+		if problem != nil {
+			writeProblem(w, problem)
 			return
 		}
-		token, err := h.Store.Authenticate(ctx.Context(), secret)
-		switch {
-		case errors.Is(err, store.ErrNoToken):
-			writeProblem(w, h.noToken(r))
-		case err != nil:
-			writeProblem(w, h.problem(ctx.Context(), ctx.Operation().OperationID, err))
-		case !slices.Contains(roles, token.Role):
-			writeProblem(w, newProblem("not_allowed"))
-		default:
-			if err := h.limits.tokens.take(string(token.ID)); err != nil {
-				writeProblem(w, h.problem(ctx.Context(), ctx.Operation().OperationID, err))
-				return
-			}
-			next(huma.WithValue(ctx, tokenKey{}, token))
-		}
+		next(huma.WithValue(ctx, tokenKey{}, token))
 	}
+}
+
+// onlyFor is admit for what is no operation of the API.
+func (h *Host) onlyFor(role store.Role, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, problem := h.authenticate(r, r.URL.Path, []store.Role{role}); problem != nil {
+			writeProblem(w, problem)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// authenticate is whose token a request carries, if it may ask for the operation.
+func (h *Host) authenticate(r *http.Request, operation string, roles []store.Role) (store.Token, *Problem) {
+	secret, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !found {
+		return store.Token{}, newProblem("no_token")
+	}
+	token, err := h.Store.Authenticate(r.Context(), secret)
+	switch {
+	case errors.Is(err, store.ErrNoToken):
+		return token, h.noToken(r)
+	case err != nil:
+		return token, h.problem(r.Context(), operation, err)
+	case !slices.Contains(roles, token.Role):
+		return token, newProblem("not_allowed")
+	}
+	if err := h.limits.tokens.take(string(token.ID)); err != nil {
+		return token, h.problem(r.Context(), operation, err)
+	}
+	return token, nil
 }
 
 // asker is whose token a request carries.

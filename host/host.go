@@ -113,6 +113,7 @@ func New(c Config) *Host {
 	h.sessionRoutes()
 	h.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, health{OK: true}) })
 	h.mux.HandleFunc("GET /readyz", h.readyz)
+	h.mux.Handle("GET /debug/pprof/", h.onlyFor(store.RoleAdmin, profiles()))
 	h.mux.HandleFunc("GET /openapi.yaml", h.openAPI)
 	h.mux.HandleFunc("GET /docs", h.docs)
 	h.mux.HandleFunc("GET /ws", h.phone)

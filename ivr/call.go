@@ -101,6 +101,7 @@ const (
 func (s *Service) Serve(client Leg, did, ani string) {
 	call := s.begin(ClientCall, did, ani)
 	call.Client = client
+	client.Of(call.ID)
 	s.frame(call, s.clientCall)
 }
 

@@ -26,6 +26,9 @@ type Leg interface {
 	// ID is unique among all legs ever, and safe to log.
 	ID() string
 
+	// Of says which call the leg is part of, for the log.
+	Of(CallID)
+
 	// Context ends when the party has left; its cause is a [*Departure].
 	Context() context.Context
 

@@ -49,7 +49,11 @@ func (s *Service) prove(ctx context.Context, proofs []Proof) {
 	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
 	defer cancel()
 	if err := s.Ledger.Prove(ctx, proofs); err != nil && !errors.Is(context.Cause(ctx), ErrHungUp) {
-		s.Log.Warn("talk not proved", "talks", len(proofs), "err", err)
+		log := s.Log
+		if len(proofs) == 1 {
+			log = log.With("call", proofs[0].Call)
+		}
+		log.Warn("talk not proved", "talks", len(proofs), "err", err)
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"parley/dialplan"
@@ -19,7 +21,8 @@ type leg struct {
 	id    string // of the channel
 	ctx   context.Context
 	leave context.CancelCauseFunc
-	here  chan struct{} // closed once Asterisk has put the channel into our hands
+	call  atomic.Pointer[ivr.CallID] // nil until it is known
+	here  chan struct{}              // closed once Asterisk has put the channel into our hands
 
 	// guarded by s.mu
 	arrived   bool // here is closed
@@ -51,8 +54,25 @@ const (
 func (s *Switch) newLeg(id string) *leg {
 	l := &leg{s: s, id: id, here: make(chan struct{}), keys: keys{pressed: make(chan struct{}, 1)}}
 	l.ctx, l.leave = context.WithCancelCause(context.Background())
+	l.Of(callOf(id))
 	s.legs[id] = l
 	return l
+}
+
+// Of implements [ivr.Leg].
+func (l *leg) Of(call ivr.CallID) {
+	if call != "" {
+		l.call.Store(&call)
+	}
+}
+
+// log is for what is said of this leg.
+func (l *leg) log() *slog.Logger {
+	log := l.s.log.With("leg", l.id)
+	if call := l.call.Load(); call != nil {
+		log = log.With("call", *call)
+	}
+	return log
 }
 
 func (l *leg) ID() string               { return l.id }
@@ -130,7 +150,7 @@ func (l *leg) vanish(at time.Time) {
 	l.s.depart(l, &ivr.Departure{Leg: l.id, At: at, Lost: !l.hungUp})
 	l.s.mu.Unlock()
 	if stolen {
-		l.s.log.Warn("leg is no longer in our hands", "leg", l.id)
+		l.log().Warn("leg is no longer in our hands")
 		l.s.background(func() { l.s.hangup(l.id, ivr.NormalClearing) })
 	}
 }
@@ -201,7 +221,7 @@ func (l *leg) Entertain(ctx context.Context, what dialplan.Waiting) error {
 	}
 	err := l.post(ctx, kind, nil)
 	if err != nil && l.over(ctx) == nil {
-		l.s.log.Error("waiting sound not played; the leg waits in silence", "leg", l.id, "err", err)
+		l.log().Error("waiting sound not played; the leg waits in silence", "err", err)
 	}
 	select {
 	case <-l.ctx.Done():
@@ -214,7 +234,7 @@ func (l *leg) Entertain(ctx context.Context, what dialplan.Waiting) error {
 		method: "DELETE", path: path("channels", l.id, kind),
 	}, nil)
 	if err != nil && l.ctx.Err() == nil {
-		l.s.log.Warn("waiting sound not stopped", "leg", l.id, "err", err)
+		l.log().Warn("waiting sound not stopped", "err", err)
 	}
 	return l.over(ctx)
 }
@@ -230,6 +250,7 @@ func (l *leg) snoop(ctx context.Context) (*leg, error) {
 	}
 	l.s.mu.Lock()
 	snoop := l.s.newLeg(newName(whisper))
+	snoop.call.Store(l.call.Load())
 	l.s.mu.Unlock()
 	err := l.failed(l.s.client.do(context.WithoutCancel(ctx), command{
 		method: "POST", path: path("channels", l.id, "snoop", snoop.id),
@@ -317,6 +338,18 @@ func (l *leg) TurnAway() {
 	l.s.background(func() { l.s.turnAway(l) })
 }
 
+// named is a leg that is up, or what is known of one that is not.
+func (s *Switch) named(channel string) *leg {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.legs[channel]; l != nil {
+		return l
+	}
+	l := &leg{s: s, id: channel}
+	l.Of(callOf(channel))
+	return l
+}
+
 // hangupFor is how long a hang-up is tried. After that the channel ends by its
 // time-out, or is found when the events connection is up again.
 const hangupFor = 30 * time.Second
@@ -336,7 +369,7 @@ func (s *Switch) hangup(channel string, cause ivr.Cause) {
 		select {
 		case <-ctx.Done():
 			if s.ctx.Err() == nil {
-				s.log.Error("leg not hung up", "leg", channel, "err", err)
+				s.named(channel).log().Error("leg not hung up", "err", err)
 			}
 			return
 		case <-time.After(pause):

@@ -49,7 +49,7 @@ func (l *leg) start(ctx context.Context, language string, prompts []ivr.Prompt) 
 	for _, prompt := range prompts {
 		uri, length, err := l.s.cfg.Prompts.Media(language, prompt)
 		if err != nil {
-			l.s.log.Error("prompt is missing", "prompt", prompt, "language", language, "err", err)
+			l.log().Error("prompt is missing", "prompt", prompt, "language", language, "err", err)
 			continue
 		}
 		media = append(media, uri)
@@ -75,7 +75,7 @@ func (l *leg) start(ctx context.Context, language string, prompts []ivr.Prompt) 
 	if err != nil {
 		l.stop(p)
 		if err = l.failed(err); refused(err, 400) {
-			l.s.log.Error("prompt is not understood", "prompts", p.prompts, "err", err)
+			l.log().Error("prompt is not understood", "prompts", p.prompts, "err", err)
 			err = nil
 		}
 		return nil, err
@@ -91,7 +91,7 @@ func (l *leg) wait(ctx context.Context, p *playback) error {
 	case <-p.done:
 		return l.heard(p)
 	case <-late.C:
-		l.s.log.Warn("prompt did not report its end", "leg", l.id, "prompts", p.prompts)
+		l.log().Warn("prompt did not report its end", "prompts", p.prompts)
 	case <-ctx.Done():
 	case <-l.ctx.Done():
 	}
@@ -109,7 +109,7 @@ func (l *leg) heard(p *playback) error {
 	case <-l.ctx.Done():
 		return context.Cause(l.ctx)
 	case <-time.After(l.s.t.settle / 4):
-		l.s.log.Error("prompt was not played", "prompts", p.prompts)
+		l.log().Error("prompt was not played", "prompts", p.prompts)
 		return nil
 	}
 }
@@ -128,7 +128,7 @@ func (l *leg) stop(p *playback) {
 	l.s.background(func() {
 		err := l.s.client.do(l.s.ctx, command{method: "DELETE", path: path("playbacks", p.id)}, nil)
 		if err != nil {
-			l.s.log.Warn("prompt not stopped", "leg", l.id, "err", err)
+			l.log().Warn("prompt not stopped", "err", err)
 		}
 	})
 }

@@ -70,6 +70,7 @@ func (s *Switch) newTalk(id string, a, b *leg) *talk {
 	}
 	s.talks[id] = t
 	a.talk, b.talk = t, t
+	a.Of(callOf(id)) // where it is left from another process nobody says so
 	return t
 }
 
@@ -127,7 +128,7 @@ func (s *Switch) noteTalk(l *leg) {
 		method: "POST", path: path("channels", l.id, "variable"), query: url.Values{"variable": {"TALKED"}, "value": {"yes"}},
 	}, nil)
 	if err != nil && l.ctx.Err() == nil {
-		s.log.Warn("an apology may be heard after the talk", "leg", l.id, "err", err)
+		l.log().Warn("an apology may be heard after the talk", "err", err)
 	}
 }
 
@@ -251,7 +252,7 @@ func (l *leg) leaveTalk(ctx context.Context) error {
 	select {
 	case <-out:
 	case <-late.C: // the event was lost, or Asterisk holds on to it
-		l.s.log.Warn("leg is not known to have left its talk", "leg", l.id, "bridge", t.id)
+		l.log().Warn("leg is not known to have left its talk", "bridge", t.id)
 	case <-ctx.Done():
 	case <-l.ctx.Done():
 	}
@@ -260,7 +261,7 @@ func (l *leg) leaveTalk(ctx context.Context) error {
 
 func (s *Switch) removeBridge(id string) {
 	if err := s.client.do(s.ctx, command{method: "DELETE", path: path("bridges", id)}, nil); err != nil {
-		s.log.Warn("bridge not removed", "bridge", id, "err", err)
+		s.log.Warn("bridge not removed", "bridge", id, "call", callOf(id), "err", err)
 	}
 }
 

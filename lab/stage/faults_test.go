@@ -23,6 +23,7 @@ func newStageWith(t *testing.T, o Options) (*Stage, *Advisor, context.Context) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		everyLineNamesItsCall(t, s.Log())
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
