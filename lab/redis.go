@@ -48,19 +48,24 @@ func startRedis(ctx context.Context, inst installation, r *run, o Options) (*Red
 	return red, red.Start(ctx)
 }
 
-func (r *Redis) ping(ctx context.Context) error {
+func (r *Redis) ping(ctx context.Context) error { return r.command(ctx, "PING", "+PONG") }
+
+// Flush removes all that Redis holds.
+func (r *Redis) Flush(ctx context.Context) error { return r.command(ctx, "FLUSHALL", "+OK") }
+
+func (r *Redis) command(ctx context.Context, command, want string) error {
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", r.Addr)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(time.Second))
-	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+	if _, err := conn.Write([]byte(command + "\r\n")); err != nil {
 		return err
 	}
 	answer, err := bufio.NewReader(conn).ReadString('\n')
-	if err == nil && answer != "+PONG\r\n" {
-		err = fmt.Errorf("redis answers %q", answer)
+	if err == nil && answer != want+"\r\n" {
+		err = fmt.Errorf("redis answers %q to %s", answer, command)
 	}
 	return err
 }

@@ -23,6 +23,9 @@ type proxy struct {
 
 	mu      sync.Mutex
 	markers []string // what must have been sent, in this order, before the cut
+	sends   int      // or after so many messages; see cutAt
+	reply   bool
+	told    func()
 }
 
 func newProxy(t *testing.T) *proxy {
@@ -62,7 +65,12 @@ func (p *proxy) serve(client net.Conn) {
 		b := make([]byte, 64<<10)
 		for {
 			n, err := client.Read(b)
-			if p.lastMarker(b[:n]) {
+			lost, answerLost := p.nthSent(n)
+			if lost {
+				client.Close()
+				return
+			}
+			if answerLost || p.lastMarker(b[:n]) {
 				doomed.Store(true)
 			}
 			if _, werr := server.Write(b[:n]); err != nil || werr != nil {
@@ -90,6 +98,28 @@ func (p *proxy) cutAfter(markers ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.markers = markers
+}
+
+// cutAt arms the proxy: once, the nth message from now on is lost, or the answer to it;
+// told is called then. 0 disarms it.
+func (p *proxy) cutAt(n int, reply bool, told func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sends, p.reply, p.told = n, reply, told
+}
+
+// nthSent counts a message of some length.
+func (p *proxy) nthSent(length int) (lost, answerLost bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sends == 0 || length == 0 {
+		return false, false
+	}
+	if p.sends--; p.sends > 0 {
+		return false, false
+	}
+	p.told()
+	return !p.reply, p.reply
 }
 
 func (p *proxy) lastMarker(sent []byte) bool {

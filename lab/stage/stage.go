@@ -221,6 +221,12 @@ func (s *Stage) Copy(name, says string) *lab.Service {
 // SMSFile is where the messages are that telephones would get.
 func (s *Stage) SMSFile() string { return filepath.Join(s.Lab.Dir(), "sms.txt") }
 
+// Another is one more copy of the program, with settings of its own that go before the
+// others, not started yet; ready asks once whether it does what it is started for.
+func (s *Stage) Another(name string, settings []string, ready func(context.Context) error) *lab.Service {
+	return s.Lab.Program(name, s.bin, []string{"serve"}, slices.Concat(s.Env, settings), ready)
+}
+
 // Log is what the program has logged.
 func (s *Stage) Log() string {
 	text, _ := os.ReadFile(s.Program.LogFile())
