@@ -3,7 +3,7 @@
 # The race detector needs a C compiler; a fresh machine may have none.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: help demo run web browser pictures test short check fuzz simulate update build clean
+.PHONY: help demo run web browser pictures test short check fuzz simulate soak update build clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,9 +15,9 @@ run: web ## leave Asterisk, Postgres, Redis and the program up until Ctrl-C
 	go run ./cmd/demo -stay
 
 test: web browser check ## run all tests, on real parts
-	go test $(RACE) -p 1 -timeout 20m $$(go list ./... | grep -v -e lab/stage -e lab/browser)
+	go test $(RACE) -p 1 -timeout 20m $$(go list ./... | grep -v -e lab/stage -e lab/browser -e lab/soak)
 	@# Telephones are listened to in real time: alone, and without the race detector.
-	go test -p 1 -timeout 20m ./lab/stage ./lab/browser
+	go test -p 1 -timeout 20m ./lab/stage ./lab/browser ./lab/soak
 
 # What the pages are made of: nothing is done where none of it has changed.
 PAGES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/pictures/*' \
@@ -50,11 +50,20 @@ check: ## see that the code is formatted, and what vet says
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo 'gofmt -w the files above'; exit 1; }
 	go vet ./...
 
-fuzz: ## look for input that breaks the plan's parser, for a minute
-	go test ./dialplan -run '^$$' -fuzz FuzzParse -fuzztime 1m
+FUZZTIME ?= 30s
 
-simulate: ## play random calls in a town of faults: make simulate SEEDS=100000
-	go test ./ivr -run 'TestTown|TestPlantedBugs' -count=1 -timeout 1h -seeds $(or $(SEEDS),100000)
+fuzz: ## look for input that breaks what reads it: make fuzz FUZZTIME=10m
+	@for target in $$(grep -rho --include='*_test.go' '^func Fuzz[A-Za-z]*' --exclude-dir=node_modules . | cut -c6- | sort); do \
+		package=$$(dirname $$(grep -rl --include='*_test.go' --exclude-dir=node_modules "^func $$target(" .)); \
+		echo "$$package $$target"; go test $$package -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) || exit 1; \
+	done
+
+simulate: ## play random calls, and days of a host, in a town of faults: make simulate SEEDS=100000
+	go test ./ivr -run 'TestTown|TestPlantedBugs' -count=1 -v -timeout 24h -seeds $(or $(SEEDS),100000)
+	go test ./store -run 'TestHostAtRandom|TestPlantedBugs' -count=1 -v -timeout 24h -seeds $(or $(SEEDS),100000)
+
+soak: web ## have people call, while parts are killed, and write docs/soak.md: make soak HOURS=1 RATE=100
+	go run ./lab/soak -for $(or $(HOURS),1)h -rate $(or $(RATE),100) -report docs/soak.md -command 'make soak HOURS=$(or $(HOURS),1) RATE=$(or $(RATE),100)'
 
 update: ## rewrite the call transcripts; the diff is the review of a change of behaviour
 	go test ./ivr -run TestCalls -update

@@ -1,27 +1,14 @@
 package ivr_test
 
 import (
-	"encoding/json"
-	"flag"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
-)
 
-var find = flag.Int("find", 0, "let TestPlantedBugsAreFound look for seeds that find the bugs, among so many")
+	"parley/lab/mutant"
+)
 
 // mutants are bugs planted in this package, one at a time, and a seed of TestTown that
 // finds each: the proof that the town would see them.
-var mutants = []struct {
-	name     string
-	file     string
-	from, to string
-	seed     uint64
-}{
+var mutants = []mutant.Bug{
 	{"more is charged than is held", "call.go",
 		"charge := min(c.Terms.Rate.Charge(talkTime(c.segments)), c.Held)",
 		"charge := c.Terms.Rate.Charge(talkTime(c.segments) + time.Minute)", 0},
@@ -37,43 +24,4 @@ var mutants = []struct {
 	{"no timer guards the talk", "meter.go", "CutAfter(ctx, max(0, time.Until(deadline))+grace)", "CutAfter(ctx, 12*time.Hour)", 14476},
 }
 
-var failedSeed = regexp.MustCompile(`# seed (\d+)`)
-
-func TestPlantedBugsAreFound(t *testing.T) {
-	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range mutants {
-		t.Run(m.name, func(t *testing.T) {
-			t.Parallel()
-			text, err := os.ReadFile(m.file)
-			if err != nil || strings.Count(string(text), m.from) != 1 {
-				t.Fatalf("%s has %d times %q (%v): plant the bug elsewhere", m.file, strings.Count(string(text), m.from), m.from, err)
-			}
-			dir := t.TempDir()
-			mutant := filepath.Join(dir, m.file)
-			if err := os.WriteFile(mutant, []byte(strings.Replace(string(text), m.from, m.to, 1)), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			overlay, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(here, m.file): mutant}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			town := exec.Command("go", "test", "-overlay", filepath.Join(dir, "overlay.json"), "-count=1", "-run", "^TestTown$", ".",
-				"-timeout", "60s", "-seed", fmt.Sprint(m.seed), "-seeds", fmt.Sprint(max(1, *find)))
-			out, err := town.CombinedOutput()
-			switch {
-			case strings.Contains(string(out), "[build failed]"):
-				t.Fatalf("the bug does not compile:\n%s", out)
-			case err == nil:
-				t.Fatalf("it is not found by seed %d", m.seed)
-			case *find > 0:
-				t.Logf("%q is found by %s", m.name, failedSeed.FindString(string(out)))
-			}
-		})
-	}
-}
+func TestPlantedBugsAreFound(t *testing.T) { mutant.Found(t, mutants, "TestTown", "-seed") }

@@ -120,6 +120,9 @@ func (h *chance) evening() error {
 		return err
 	}
 	for range 40 {
+		if h.none(h.owner.left) == nil {
+			return h.holds()
+		}
 		if err := errors.Join(h.GiveTurns(ctx, h.plan), h.EndMissedPlacements(ctx), h.DueAppointments(ctx, h.plan)); err != nil {
 			return err
 		}
@@ -148,9 +151,6 @@ func (h *chance) evening() error {
 			}
 		}
 		h.calls = nil
-		if h.none(h.owner.left) == nil {
-			return h.holds()
-		}
 		if err := h.pass(11 * time.Minute); err != nil {
 			return err
 		}
@@ -181,6 +181,11 @@ const passes = `CREATE FUNCTION passes(d interval) RETURNS void LANGUAGE plpgsql
 
 func newClockwork(db *sqlx.DB) (c *clockwork, err error) {
 	if _, err := db.Exec(passes); err != nil {
+		return nil, err
+	}
+	// Planned once: with these few people in it every plan is as good as another.
+	db.SetMaxOpenConns(1)
+	if _, err := db.Exec(`SET plan_cache_mode = force_generic_plan`); err != nil {
 		return nil, err
 	}
 	c = &clockwork{}

@@ -108,7 +108,7 @@ func (h *chance) day(seed uint64) error {
 	for range 3 {
 		h.clients = append(h.clients, h.hosted.client(money.Amount(h.IntN(4))*price/2))
 	}
-	for range 8 + h.IntN(10) {
+	for range 6 + h.IntN(8) {
 		if err := h.step(); err != nil {
 			return err
 		}

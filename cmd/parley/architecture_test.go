@@ -37,6 +37,7 @@ var architecture = map[string]string{
 	"lab/stage":       "dialplan host/client ivr ivr/prompts lab lab/phone",
 	"lab/faults":      "",
 	"lab/browser":     "",
+	"lab/mutant":      "",
 	"lab/soak":        "host/client lab lab/phone lab/stage",
 	"cmd/demo":        "host/client lab/stage lab/phone",
 }

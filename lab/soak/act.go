@@ -35,7 +35,7 @@ type act struct {
 	pin    string
 
 	calls []*phone.Call
-	undo  []func() error // what it asked of the host, taken back when it is over
+	undo  []func(context.Context) error // take back what it asked of the host, when it is over
 
 	talk    time.Duration
 	charged int64
@@ -95,7 +95,7 @@ func (a *act) leave() (err error) {
 		call.Hangup(ctx) // most have ended; one whose BYE is lost is Asterisk's to end
 	}
 	for _, undo := range a.undo {
-		err = errors.Join(err, undo())
+		err = errors.Join(err, undo(ctx))
 	}
 	for _, p := range a.phones() {
 		p.OnCall(nil)
@@ -131,8 +131,21 @@ func turnAway(p *phone.Phone) {
 // again within half a minute.
 func (a *act) tap() error {
 	var talk client.Talk
-	err := a.comes(a.ctx, func() (_ bool, err error) {
-		talk, err = a.client.session.RequestTalk(a.ctx, a.key+"-tap", client.TalkRequest{Advisor: a.anna.id, Topic: "a cat"})
+	session, key := a.client.session, a.key+"-tap"
+	ask := func(ctx context.Context) (err error) {
+		talk, err = session.RequestTalk(ctx, key, client.TalkRequest{Advisor: a.anna.id, Topic: "a cat"})
+		return err
+	}
+	a.undo = append(a.undo, func(ctx context.Context) error {
+		if talk.ID == "" { // an answer that was lost comes again
+			if err := ask(ctx); err != nil {
+				return refusedIsFine(err)
+			}
+		}
+		return session.CancelTalk(ctx, talk.ID)
+	})
+	err := a.comes(a.ctx, func() (bool, error) {
+		err := ask(a.ctx)
 		var busy *client.Problem
 		if errors.As(err, &busy) && busy.Code == "advisor_busy" && time.Since(a.began) < patience {
 			return false, nil
@@ -143,9 +156,15 @@ func (a *act) tap() error {
 		return fmt.Errorf("tap: %w", err)
 	}
 	a.number, a.pin = talk.Number, talk.PIN
-	session := a.client.session
-	a.undo = append(a.undo, func() error { return session.CancelTalk(context.WithoutCancel(a.ctx), talk.ID) })
 	return nil
+}
+
+// refusedIsFine passes over what the host refuses: it is not there to be taken back.
+func refusedIsFine(err error) error {
+	if errors.As(err, new(*client.Problem)) {
+		return nil
+	}
+	return err
 }
 
 // dials calls the number that was lent.

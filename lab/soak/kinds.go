@@ -115,12 +115,20 @@ func (a *act) moneySpent() error {
 	if err != nil {
 		return err
 	}
-	return a.whole(func(t talking) error {
-		if err := a.ends(t.advisor); err != nil {
-			return err
-		}
-		return errors.Join(a.ends(t.client), a.funded(t, money))
-	})
+	if err := a.tap(); err != nil {
+		return err
+	}
+	t, err := a.callsAnna()
+	if err != nil {
+		return err
+	}
+	if err := a.joins(&t); err != nil {
+		return err
+	}
+	if err := errors.Join(a.ends(t.advisor), a.ends(t.client)); err != nil {
+		return err
+	}
+	return errors.Join(a.funded(t, money), a.over(t, "money spent"))
 }
 
 func (a *act) byPIN() error {
@@ -334,8 +342,8 @@ func (a *act) newLine() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	a.undo = append(a.undo, func() error {
-		err := a.anna.app.RetireLine(context.WithoutCancel(a.ctx), line.ID)
+	a.undo = append(a.undo, func(ctx context.Context) error {
+		err := a.anna.app.RetireLine(ctx, line.ID)
 		return errors.Join(err, a.anna.phone.Close())
 	})
 	return line.ID, nil

@@ -58,7 +58,8 @@ type outcome struct {
 // programCopy is one copy of the program.
 type programCopy struct {
 	*lab.Service
-	url string
+	url     string
+	metrics string
 }
 
 // plan is the stage's, with more numbers, which rest for less time: thousands of calls
@@ -68,7 +69,7 @@ func plan() string {
 	for i := range 240 {
 		fmt.Fprintf(&more, "  - {did: \"+4930555%05d\", country: DE}\n", 60000+i)
 	}
-	return strings.NewReplacer("rates:\n", more.String()+"rates:\n", "quarantine: 1h", "quarantine: 1m",
+	return strings.NewReplacer("rates:\n", more.String()+"rates:\n", "quarantine: 1h", "quarantine: 1m", "loan: 10m", "loan: 1m",
 		"late: 10s", "late: 20s").Replace(stage.Plan)
 }
 
@@ -124,14 +125,14 @@ func (s *soak) setUp(ctx context.Context) (err error) {
 	if err := s.stage.Program.Terminate(ctx); err != nil {
 		return err
 	}
-	second, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := freePorts(3)
 	if err != nil {
 		return err
 	}
-	second.Close()
-	for i, addr := range []string{strings.TrimPrefix(s.stage.URL, "http://"), second.Addr().String()} {
-		c := &programCopy{url: "http://" + addr}
-		c.Service = s.stage.Copy(fmt.Sprintf("copy-%d", i+1), []string{"PARLEY_HTTP_ADDR=" + addr, "PARLEY_LOG_LEVEL=info"}, c.answers)
+	for i, addr := range []string{strings.TrimPrefix(s.stage.URL, "http://"), ports[0]} {
+		c := &programCopy{url: "http://" + addr, metrics: "http://" + ports[1+i] + "/metrics"}
+		settings := []string{"PARLEY_HTTP_ADDR=" + addr, "PARLEY_METRICS_ADDR=" + ports[1+i], "PARLEY_LOG_LEVEL=info"}
+		c.Service = s.stage.Copy(fmt.Sprintf("copy-%d", i+1), settings, c.answers)
 		s.copies = append(s.copies, c)
 		if err := c.Start(ctx); err != nil {
 			return err
@@ -141,6 +142,19 @@ func (s *soak) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	return s.gather(ctx)
+}
+
+// freePorts are addresses on loopback that nobody listens on, each another.
+func freePorts(n int) (addrs []string, err error) {
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		addrs = append(addrs, l.Addr().String())
+	}
+	return addrs, nil
 }
 
 // play deals acts at the rate, and faults of a list one after the other, for a time, and

@@ -31,8 +31,8 @@ func (a *act) inLine(mode string) (client.Wait, error) {
 		return wait, err
 	}
 	a.key += "-turn"
-	a.undo = append(a.undo, func() error { return waiter.session.LeaveQueue(context.WithoutCancel(a.ctx), wait.ID) })
-	return wait, cancelRival()
+	a.undo = append(a.undo, func(ctx context.Context) error { return waiter.session.LeaveQueue(ctx, wait.ID) })
+	return wait, cancelRival(a.ctx)
 }
 
 // standsAt waits until the wait stands so.
@@ -123,14 +123,12 @@ func (a *act) agrees(in time.Duration, mode string) (agreed client.Appointment, 
 		_, declined := a.anna.app.DeclineAppointment(a.ctx, a.key+"-decline", asked.ID, "no time")
 		return agreed, errors.Join(err, declined)
 	}
-	a.undo = append(a.undo, func() error { return a.isOver(agreed.ID) })
+	a.undo = append(a.undo, func(ctx context.Context) error { return a.isOver(ctx, agreed.ID) })
 	return agreed, nil
 }
 
 // isOver waits until an appointment is over: it ends by itself, soon after its time.
-func (a *act) isOver(id string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), 2*time.Minute)
-	defer cancel()
+func (a *act) isOver(ctx context.Context, id string) error {
 	return a.comes(ctx, func() (bool, error) {
 		it, err := a.client.session.Appointment(ctx, id)
 		switch it.State {

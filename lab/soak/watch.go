@@ -62,7 +62,7 @@ const twice = `
 const counts = `
 	SELECT (SELECT count(*) FROM calls WHERE ended_at IS NULL),
 		(SELECT count(*) FROM holds h LEFT JOIN hold_resolutions r USING (call, number) WHERE r.call IS NULL),
-		(SELECT count(*) FROM loans WHERE until > now()),
+		(SELECT count(*) FROM loans WHERE reserves AND until > now()),
 		(SELECT count(*) FROM pg_stat_activity WHERE datname = current_database())`
 
 func (s *soak) sample(ctx context.Context, before map[int]usage) (one sample, err error) {
@@ -98,8 +98,8 @@ func (s *soak) bodyOf(ctx context.Context, c *programCopy, before map[int]usage)
 	if b, err = usageSince(c.PID(), before); err != nil {
 		return b, err
 	}
-	metrics, err := c.metrics(ctx)
-	b.goroutines, b.heap = metrics["go_goroutines"], metrics["go_memstats_heap_inuse_bytes"]/1e6
+	told, err := c.told(ctx)
+	b.goroutines, b.heap = told["go_goroutines"], told["go_memstats_heap_inuse_bytes"]/1e6
 	return b, err
 }
 
@@ -166,9 +166,9 @@ func (s *soak) listed(ctx context.Context, what string) (float64, error) {
 	return float64(len(list)), err
 }
 
-// metrics are what a copy of the program tells of itself, those without labels.
-func (c *programCopy) metrics(ctx context.Context) (map[string]float64, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/metrics", nil)
+// told are what a copy of the program tells of itself: the metrics without labels.
+func (c *programCopy) told(ctx context.Context) (map[string]float64, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.metrics, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -183,6 +183,9 @@ func (c *programCopy) metrics(ctx context.Context) (map[string]float64, error) {
 		if v, err := strconv.ParseFloat(value, 64); err == nil {
 			values[name] = v
 		}
+	}
+	if values["go_goroutines"] == 0 {
+		return nil, errors.New("the metrics say nothing of goroutines")
 	}
 	return values, nil
 }
