@@ -12,25 +12,26 @@ import (
 type relay struct {
 	listener net.Listener
 	to       string // host:port
+	url      string // of ARI, by way of the relay
 
 	mu   sync.Mutex
 	open map[net.Conn]bool
 }
 
-// between returns the URL of ARI by way of a new relay.
-func (s *soak) between(ari string) (string, error) {
+func newRelay(ari string) (*relay, error) {
 	u, err := url.Parse(ari)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	s.relay = &relay{listener: listener, to: u.Host, open: map[net.Conn]bool{}}
-	go s.relay.serve()
+	r := &relay{listener: listener, to: u.Host, open: map[net.Conn]bool{}}
 	u.Host = listener.Addr().String()
-	return u.String(), nil
+	r.url = u.String()
+	go r.serve()
+	return r, nil
 }
 
 func (r *relay) serve() {

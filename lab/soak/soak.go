@@ -79,11 +79,15 @@ const rtpTimeout = 4 * time.Second
 // run does all of it; the report is of use even where there is an error.
 func run(ctx context.Context, o options) (_ *soak, err error) {
 	s := &soak{options: o, outcomes: map[string]*outcome{}}
-	s.stage, err = stage.Open(ctx, stage.Options{Plan: plan(), RTPTimeout: rtpTimeout, Progress: o.progress, Between: s.between})
+	s.stage, err = stage.Open(ctx, stage.Options{Plan: plan(), RTPTimeout: rtpTimeout, Progress: o.progress})
 	if err != nil {
 		return s, err
 	}
-	defer func() { err = errors.Join(err, s.stage.Close(), s.relay.listener.Close()) }()
+	defer func() { err = errors.Join(err, s.stage.Close()) }()
+	if s.relay, err = newRelay(s.stage.Lab.Asterisk.URL); err != nil {
+		return s, err
+	}
+	defer s.relay.listener.Close()
 	if err := s.setUp(ctx); err != nil {
 		return s, err
 	}
@@ -131,8 +135,8 @@ func (s *soak) setUp(ctx context.Context) (err error) {
 	}
 	for i, addr := range []string{strings.TrimPrefix(s.stage.URL, "http://"), ports[0]} {
 		c := &programCopy{url: "http://" + addr, metrics: "http://" + ports[1+i] + "/metrics"}
-		settings := []string{"PARLEY_HTTP_ADDR=" + addr, "PARLEY_METRICS_ADDR=" + ports[1+i], "PARLEY_LOG_LEVEL=info"}
-		c.Service = s.stage.Copy(fmt.Sprintf("copy-%d", i+1), settings, c.answers)
+		settings := []string{"PARLEY_ASTERISK_URL=" + s.relay.url, "PARLEY_HTTP_ADDR=" + addr, "PARLEY_METRICS_ADDR=" + ports[1+i], "PARLEY_LOG_LEVEL=info"}
+		c.Service = s.stage.Another(fmt.Sprintf("copy-%d", i+1), settings, c.answers)
 		s.copies = append(s.copies, c)
 		if err := c.Start(ctx); err != nil {
 			return err

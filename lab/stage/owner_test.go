@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,12 +28,13 @@ func (s *scene) first() *program { return &program{s.stage.Program, s} }
 func (s *scene) more(name, says string, args ...string) *program {
 	s.Helper()
 	p := &program{s: s}
-	p.Service = s.stage.Copy(name, []string{"PARLEY_HTTP_ADDR=127.0.0.1:0"}, func(context.Context) error {
-		if len(p.said(says)) == 0 {
-			return fmt.Errorf("it has not said %q", says)
-		}
-		return nil
-	}, args...)
+	p.Service = s.stage.Lab.Program(name, s.stage.bin, append([]string{"serve"}, args...),
+		slices.Concat(s.stage.Env, []string{"PARLEY_HTTP_ADDR=127.0.0.1:0"}), func(context.Context) error {
+			if len(p.said(says)) == 0 {
+				return fmt.Errorf("it has not said %q", says)
+			}
+			return nil
+		})
 	s.must(p.Start(s.ctx))
 	return p
 }
