@@ -3,7 +3,7 @@
 # The race detector needs a C compiler; a fresh machine may have none.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: help demo run web browser pictures test short check fuzz simulate soak update build clean
+.PHONY: help demo run web browser pictures test short check fuzz simulate soak update build vuln sbom abuse clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,9 +15,9 @@ run: web ## leave Asterisk, Postgres, Redis and the program up until Ctrl-C
 	go run ./cmd/demo -stay
 
 test: web browser check ## run all tests, on real parts
-	go test $(RACE) -p 1 -timeout 20m $$(go list ./... | grep -v -e lab/stage -e lab/browser -e lab/soak)
+	go test $(RACE) -p 1 -timeout 20m $$(go list ./... | grep -v -e lab/stage -e lab/browser -e lab/soak -e lab/abuse)
 	@# Telephones are listened to in real time: alone, and without the race detector.
-	go test -p 1 -timeout 20m ./lab/stage ./lab/browser ./lab/soak
+	go test -p 1 -timeout 20m ./lab/stage ./lab/browser ./lab/soak ./lab/abuse
 
 # What the pages are made of: nothing is done where none of it has changed.
 PAGES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/pictures/*' \
@@ -70,6 +70,17 @@ update: ## rewrite the call transcripts; the diff is the review of a change of b
 
 build: web ## build the program into bin/
 	CGO_ENABLED=0 go build -o bin/parley ./cmd/parley
+
+vuln: web ## look for known holes in what the program is made of, and in Go itself
+	go run ./lab/vuln ./cmd/parley
+
+sbom: build ## list what the program is made of, as CycloneDX, beside it in bin/
+	go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 bin -json -std \
+		-version "$$(git describe --always --dirty)" -output bin/parley.cdx.json bin/parley
+
+abuse: web browser ## guess, flood and inject as much as there is time for; the table goes into docs/abuse.md
+	@mkdir -p docs
+	go test -count=1 -timeout 1h ./lab/abuse -long -table $(CURDIR)/docs/abuse.md
 
 clean: ## remove what was built here, and the private exchange's cache
 	rm -rf bin web/node_modules web/dist/pages web/pictures "$${PARLEY_CACHE:-/var/cache/parley}"

@@ -2,6 +2,8 @@ module parley
 
 go 1.26.0
 
+toolchain go1.26.10
+
 require (
 	github.com/SherClockHolmes/webpush-go v1.4.0
 	github.com/coder/websocket v1.8.15

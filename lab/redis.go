@@ -3,11 +3,13 @@ package lab
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -16,7 +18,15 @@ import (
 type Redis struct {
 	*Service
 
-	Addr string // 127.0.0.1:PORT
+	Addr           string // 127.0.0.1:PORT
+	User, Password string // the program's; the lab itself is the default user, who may do all
+}
+
+// ProgramACL is what the program may do: notices, and nothing that is kept. The compose file
+// says the same.
+var ProgramACL = []string{
+	"resetchannels", "&parley:*", "-@all", "+publish", "+subscribe", "+unsubscribe", "+ping",
+	"+hello", "+client|setname",
 }
 
 func startRedis(ctx context.Context, inst installation, r *run, o Options) (*Redis, error) {
@@ -31,13 +41,21 @@ func startRedis(ctx context.Context, inst installation, r *run, o Options) (*Red
 	if o.Durable {
 		fsync = "everysec"
 	}
-	red := &Redis{Addr: r.addr(redisPort)}
+	red := &Redis{Addr: r.addr(redisPort), User: "parley", Password: rand.Text()}
+	access := filepath.Join(r.dir, "redis.acl")
+	rules := fmt.Sprintf("user default on nopass ~* &* +@all\nuser %s on >%s %s\n", red.User, red.Password, strings.Join(ProgramACL, " "))
+	if err := os.WriteFile(access, []byte(rules), 0o600); err != nil {
+		return nil, err
+	}
+	if err := os.Chown(access, int(inst.redisUser.Uid), int(inst.redisUser.Gid)); err != nil {
+		return nil, err
+	}
 	red.Service = r.add(&Service{
 		name: "redis",
 		path: "/usr/bin/redis-server",
 		args: []string{
 			"--bind", "127.0.0.1", "--port", strconv.Itoa(r.ports + redisPort),
-			"--daemonize", "no", "--dir", data,
+			"--daemonize", "no", "--dir", data, "--aclfile", access,
 			"--save", "", "--appendonly", "yes", "--appendfsync", fsync,
 		},
 		attr:    syscall.SysProcAttr{Credential: inst.redisUser},

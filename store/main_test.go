@@ -60,7 +60,7 @@ func newTown(t *testing.T) *town {
 // open is one more store on the same database.
 func (w *town) open(dsn string) *Store {
 	w.t.Helper()
-	s, err := Open(w.t.Context(), Config{DSN: dsn, RedisAddr: exchange.Redis.Addr, Key: testKey})
+	s, err := Open(w.t.Context(), Config{DSN: dsn, RedisAddr: exchange.Redis.Addr, RedisUser: exchange.Redis.User, RedisPassword: exchange.Redis.Password, Key: testKey})
 	if err != nil {
 		w.t.Fatal(err)
 	}

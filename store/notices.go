@@ -27,7 +27,7 @@ func newRedis(c Config) *redis.Client {
 		})
 	}
 	return redis.NewClient(&redis.Options{
-		Addr: c.RedisAddr, Password: c.RedisPassword, ClientName: "parley",
+		Addr: c.RedisAddr, Username: c.RedisUser, Password: c.RedisPassword, ClientName: "parley",
 		DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second, MaxRetries: -1,
 	})
 }

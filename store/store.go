@@ -29,6 +29,7 @@ type Config struct {
 	DSN           string // Postgres, as a member of [ProgramRole]
 	Connections   int    // to Postgres at most; 0 is 16
 	RedisAddr     string // host:port; without it there are no notices, only polling
+	RedisUser     string // of its access list; "" is the default one
 	RedisPassword string
 	Key           []byte // 32 secret bytes, the same for the life of the database
 	Node          string // whose program this is; [DefaultNode] if empty

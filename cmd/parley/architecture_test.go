@@ -39,6 +39,8 @@ var architecture = map[string]string{
 	"lab/browser":     "",
 	"lab/mutant":      "",
 	"lab/soak":        "host/client lab lab/phone lab/stage",
+	"lab/abuse":       "",
+	"lab/vuln":        "",
 	"cmd/demo":        "host/client lab/stage lab/phone",
 }
 

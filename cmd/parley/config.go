@@ -29,6 +29,7 @@ var settings = []setting{
 	{key: "redis.addr", def: "127.0.0.1:6379", what: "host:port; may be flushed or away at any time"},
 	{key: "redis.sentinels", what: "host:port of Redis's sentinels, comma separated, instead of redis.addr"},
 	{key: "redis.master", def: "parley", what: "by which name the sentinels know Redis"},
+	{key: "redis.user", what: "of Redis's access list; empty is its default user"},
 	{key: "redis.password", what: "of Redis", secret: true},
 	{key: "key", what: "64 hex digits that seal numbers and codes in the database; keep them as long as it: `openssl rand -hex 32`", secret: true},
 	{key: "node", def: store.DefaultNode, what: "the name of this Asterisk among several on one database; the same for all copies beside it"},
@@ -68,7 +69,8 @@ var settings = []setting{
 // config is the settings, read and checked.
 type config struct {
 	postgresDSN, ownerDSN              string
-	redisAddr, redisPassword           string
+	redisAddr, redisUser               string
+	redisPassword                      string
 	sentinels                          []string
 	redisMaster                        string
 	node, nodeSIP                      string
@@ -126,7 +128,7 @@ func (a *app) config() (config, error) {
 	c := config{
 		node: get("node"), nodeSIP: get("node.sip"), sentinels: list("redis.sentinels"), redisMaster: get("redis.master"),
 		postgresDSN: get("postgres.dsn"), ownerDSN: get("postgres.owner_dsn"),
-		redisAddr: get("redis.addr"), redisPassword: get("redis.password"),
+		redisAddr: get("redis.addr"), redisUser: get("redis.user"), redisPassword: get("redis.password"),
 		asteriskURL: get("asterisk.url"), asteriskUser: get("asterisk.user"), asteriskPassword: get("asterisk.password"),
 		app: get("asterisk.app"), trunk: get("asterisk.trunk"), mediaAddress: get("asterisk.media_address"),
 		promptsDir: get("prompts.dir"), promptsPath: get("prompts.asterisk_dir"), promptsIn: get("prompts.cache"),

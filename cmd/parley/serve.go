@@ -210,7 +210,7 @@ func (o *owner) serve(ctx context.Context) error {
 
 func openStore(ctx context.Context, c config) (*store.Store, error) {
 	s, err := store.Open(ctx, store.Config{
-		DSN: c.postgresDSN, RedisAddr: c.redisAddr, RedisPassword: c.redisPassword, Key: c.key, Node: c.node,
+		DSN: c.postgresDSN, RedisAddr: c.redisAddr, RedisUser: c.redisUser, RedisPassword: c.redisPassword, Key: c.key, Node: c.node,
 		Sentinels: c.sentinels, RedisMaster: c.redisMaster,
 	})
 	if err != nil {

@@ -132,6 +132,8 @@ func (s *Stage) settings(ctx context.Context, o Options) error {
 		"PARLEY_POSTGRES_OWNER_DSN=" + owner,
 		"PARLEY_POSTGRES_DSN=" + programDSN(owner),
 		"PARLEY_REDIS_ADDR=" + s.Lab.Redis.Addr,
+		"PARLEY_REDIS_USER=" + s.Lab.Redis.User,
+		"PARLEY_REDIS_PASSWORD=" + s.Lab.Redis.Password,
 		"PARLEY_KEY=" + hex.EncodeToString(key),
 		"PARLEY_ASTERISK_URL=" + asterisk.URL,
 		"PARLEY_ASTERISK_USER=" + asterisk.User,
