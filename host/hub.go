@@ -17,7 +17,7 @@ import (
 
 const (
 	streamsMost     = 10_000
-	streamsPerToken = 20
+	streamsPerOwner = 20 // a client's or an advisor's, by all their tokens; else a token's
 
 	eventsPolled = time.Second           // where no notice tells of new events
 	eventsPaused = 25 * time.Millisecond // between two reads, however many notices come
@@ -79,6 +79,7 @@ func newHub(s *store.Store, log *slog.Logger) *hub {
 // open admits a stream. It ends with ctx, when its token does, or when the hub is
 // closed; leave must be called then.
 func (h *hub) open(ctx context.Context, token store.Token) (_ context.Context, s *stream, leave func(), err error) {
+	to := audience{token.Client, token.Advisor}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -86,7 +87,7 @@ func (h *hub) open(ctx context.Context, token store.Token) (_ context.Context, s
 		p := newProblem("unavailable")
 		p.RetryAfter = 5
 		return ctx, nil, nil, p
-	case h.of[token.ID] >= streamsPerToken:
+	case h.of[token.ID] >= streamsPerOwner, to != audience{} && len(h.streams[to]) >= streamsPerOwner:
 		return ctx, nil, nil, tooMany(5 * time.Second)
 	}
 	if !h.reading {
@@ -98,7 +99,6 @@ func (h *hub) open(ctx context.Context, token store.Token) (_ context.Context, s
 	}
 	ctx, end := context.WithCancelCause(ctx)
 	s = &stream{token: token, end: end}
-	to := s.audience()
 	if h.streams[to] == nil {
 		h.streams[to] = map[*stream]struct{}{}
 	}

@@ -348,12 +348,12 @@ func TestForgottenCursorIsRefused(t *testing.T) {
 	}
 }
 
-// A token has a number of streams; one that ends makes room.
-func TestStreamsOfATokenAreLimited(t *testing.T) {
+// A client has a number of streams, whatever tokens they have; one that ends makes room.
+func TestStreamsOfAClientAreLimited(t *testing.T) {
 	w := newTown(t)
-	_, session := w.newClient(0)
+	id, session := w.newClient(0)
 	var open []*http.Response
-	for range streamsPerToken {
+	for range streamsPerOwner {
 		answer := w.raw(session, "")
 		if answer.StatusCode != 200 {
 			t.Fatal(answer.Status)
@@ -367,8 +367,12 @@ func TestStreamsOfATokenAreLimited(t *testing.T) {
 	if answer := w.raw(w.site, ""); answer.StatusCode != 200 {
 		t.Errorf("another token: %s", answer.Status)
 	}
+	second, _ := w.token(store.RoleClient, id)
+	if answer := w.raw(second, ""); answer.StatusCode != 429 {
+		t.Errorf("another token of the same client: %s", answer.Status)
+	}
 	open[0].Body.Close()
-	w.await("room", func() bool { return w.listeners() == streamsPerToken })
+	w.await("room", func() bool { return w.listeners() == streamsPerOwner })
 	if answer := w.raw(session, ""); answer.StatusCode != 200 {
 		t.Errorf("in its room: %s", answer.Status)
 	}
@@ -462,7 +466,7 @@ func TestManyStreamsShareOneReader(t *testing.T) {
 	var leaves []func()
 	var lives []<-chan frame
 	for i := range many {
-		_, s, leave, err := w.host.hub.open(t.Context(), store.Token{ID: store.TokenID(fmt.Sprint("tok_", i)), Role: store.RoleClient, Client: id})
+		_, s, leave, err := w.host.hub.open(t.Context(), store.Token{ID: store.TokenID(fmt.Sprint("tok_", i)), Role: store.RoleSite})
 		w.must(err)
 		live, _ := w.host.hub.follow(s)
 		leaves, lives = append(leaves, leave), append(lives, live)

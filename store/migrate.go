@@ -27,7 +27,7 @@ const versionTable = "schema_version"
 // Migrate brings the database to this program's version, as the database's owner.
 // Several may call it at once. It refuses a database that a newer program migrated.
 func Migrate(ctx context.Context, ownerDSN string) error {
-	db, err := sql.Open("postgres", ownerDSN)
+	db, err := openOwner(ownerDSN)
 	if err != nil {
 		return err
 	}
@@ -53,10 +53,22 @@ func Migrate(ctx context.Context, ownerDSN string) error {
 	return nil
 }
 
+func openOwner(dsn string) (*sql.DB, error) {
+	c, err := readDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	connector, err := pq.NewConnectorConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
+}
+
 // GrantProgram makes the login with which the program signs in, or gives it a new
 // password, and lets it do what [ProgramRole] may.
 func GrantProgram(ctx context.Context, ownerDSN, user, password string) error {
-	db, err := sql.Open("postgres", ownerDSN)
+	db, err := openOwner(ownerDSN)
 	if err != nil {
 		return err
 	}

@@ -111,13 +111,23 @@ func (s *Store) Disconnect() error {
 	return err
 }
 
+// readDSN does not say what is wrong in the driver's words: they repeat the password.
+func readDSN(dsn string) (pq.Config, error) {
+	c, err := pq.NewConfig(dsn)
+	if err != nil {
+		err = errors.New("the Postgres DSN cannot be read: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, " +
+			"and in these what is neither letter nor digit as %XX")
+	}
+	return c, err
+}
+
 // connect makes a pool whose every statement, wait for a lock and wait for a reply
 // ends after limit: a slow or frozen Postgres gives an error, never a hang. Calls that are
 // opened on it are the node's.
 func connect(dsn, node string, limit time.Duration) (*sqlx.DB, error) {
-	c, err := pq.NewConfig(dsn)
+	c, err := readDSN(dsn)
 	if err != nil {
-		return nil, fmt.Errorf("the Postgres DSN cannot be read: %w", err)
+		return nil, err
 	}
 	c.ApplicationName = cmp.Or(c.ApplicationName, "parley")
 	c.ConnectTimeout = limit

@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/net/netutil"
 
 	"parley/host"
 	"parley/ivr"
@@ -84,6 +86,7 @@ func startHost(ctx context.Context, c config, s *store.Store, plans *planner, ca
 	if err != nil {
 		return nil, fmt.Errorf("http.addr: %w", err)
 	}
+	listener = netutil.LimitListener(listener, connectionsMost())
 	server := host.New(host.Config{
 		Store: s, Plan: plans.active, Ready: ready.check, TopUp: c.topUpURL, Cashier: cashier, Log: log,
 		Explain: explainer(s), Running: running{ready}, Asterisk: ready.connected, Trunk: ready.trunk,
@@ -109,6 +112,17 @@ func startHost(ctx context.Context, c config, s *store.Store, plans *planner, ca
 	}()
 	log.Info("listening", "http", listener.Addr().String())
 	return func() { cancel(); <-done }, nil
+}
+
+// connectionsMost bounds the server's connections, so that a flood of them leaves
+// descriptors for the database and for Asterisk. Who comes later waits.
+func connectionsMost() int {
+	const most = 15_000 // the host's bounds on streams and phones, and room for requests
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return most / 15
+	}
+	return int(min(most, files.Cur/2))
 }
 
 func (a *app) tokenCommand() *cobra.Command {

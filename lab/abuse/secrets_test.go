@@ -222,7 +222,7 @@ func (s *scene) everywhere() map[string]string {
 		}))
 	}
 	if len(places) < 6 || len(dump) < 1000 || len(shared.Log()) < 1000 {
-		s.Fatalf("looked in too few places: %d", len(places))
+		s.Fatalf("looked in too few places: %d, and %d bytes of database, %d of log", len(places), len(dump), len(shared.Log()))
 	}
 	return places
 }
