@@ -49,7 +49,7 @@ func TestGuessingPINs(t *testing.T) {
 	c := s.newCaller("Guessed At", 100_00)
 	a := s.newAdvisor("Guessed Too", newNumber())
 	began := s.count(`SELECT count(*) FROM holds`)
-	loans := make([]stage.Loan, amount(3, 300))
+	loans := make([]stage.Loan, amount(2, 300))
 	inTurn(len(loans), 4, func(i int) {
 		var err error
 		loans[i], err = shared.Lend(s.ctx, c.Client, a.Advisor)
@@ -57,7 +57,7 @@ func TestGuessingPINs(t *testing.T) {
 	})
 	const callsALoan = 5 // 15 PINs for 10
 	var keyed, calls atomic.Int64
-	inTurn(len(loans)*callsALoan, amount(8, 24), func(i int) {
+	inTurn(len(loans)*callsALoan, amount(10, 24), func(i int) {
 		s.keyPINs(loans[i%len(loans)].DID, &keyed, guess)
 		calls.Add(1)
 	})
@@ -68,9 +68,7 @@ func TestGuessingPINs(t *testing.T) {
 	}
 	// Each loan is shut now, for the right PIN too.
 	opened := s.count(`SELECT count(*) FROM calls WHERE client = $1`, c.ID)
-	for _, loan := range loans[:3] {
-		s.keyPINs(loan.DID, &keyed, func() string { return loan.PIN })
-	}
+	inTurn(2, 2, func(i int) { s.keyPINs(loans[i].DID, &keyed, func() string { return loans[i].PIN }) })
 	later := s.count(`SELECT count(*) FROM calls WHERE client = $1`, c.ID)
 	record(t, fmt.Sprintf("%d PINs keyed in %d calls to %d lent numbers", keyed.Load(), calls.Load(), len(loans)),
 		"%d compared, at most %d of a loan; %d right by chance (expected %.4f); the right PIN afterwards: refused", compared, most, opened, float64(compared)/1e6)
@@ -101,7 +99,7 @@ func (s *scene) keyPINs(did string, keyed *atomic.Int64, pin func() string) {
 // calls that we place. Five calls an hour, five codes an hour, whatever is asked.
 func TestGuessingVerificationCodes(t *testing.T) {
 	s := newScene(t)
-	lines, asks := amount(2, 30), amount(12, 150)
+	lines, asks := amount(1, 30), amount(8, 150)
 	var keyed, placed, refused atomic.Int64
 	inTurn(lines, amount(2, 10), func(i int) {
 		a := s.newAdvisor(fmt.Sprintf("Guesser %d", i), newNumber())

@@ -314,6 +314,12 @@ func (s *scene) talkBy(p *phone.Phone, did string, a *advisor, keys string, opts
 	dialled, err := p.Dial(s.ctx, did, opts...)
 	s.must(err)
 	s.must(dialled.Keys(s.ctx, keys))
+	return s.joined(dialled, a)
+}
+
+// joined has the advisor accept the call, and both hear each other.
+func (s *scene) joined(dialled *phone.Call, a *advisor) talk {
+	s.Helper()
 	answered := s.answer(a.Phone)
 	s.must(answered.Keys(s.ctx, "1"))
 	dialled.Tone(clientTone)
