@@ -22,7 +22,7 @@ const noticePrefix = "parley:"
 func newRedis(c Config) *redis.Client {
 	if len(c.Sentinels) > 0 {
 		return redis.NewFailoverClient(&redis.FailoverOptions{
-			MasterName: c.RedisMaster, SentinelAddrs: c.Sentinels, Password: c.RedisPassword, ClientName: "parley",
+			MasterName: c.RedisMaster, SentinelAddrs: c.Sentinels, Username: c.RedisUser, Password: c.RedisPassword, ClientName: "parley",
 			DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second, MaxRetries: -1,
 		})
 	}
