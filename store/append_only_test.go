@@ -89,7 +89,7 @@ func TestRecordsCannotBeChanged(t *testing.T) {
 	}
 	w.must(owner.Select(&records, `
 		SELECT c.relname AS name, coalesce(bool_or(t.tgtype & 27 = 27), false) AS guarded, coalesce(bool_or(t.tgtype & 32 = 32), false) AS truncated
-		FROM pg_class c LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgenabled <> 'D' AND t.tgfoid IN ('refuse_change'::regproc)
+		FROM pg_class c LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgenabled <> 'D' AND t.tgfoid IN ('refuse_change'::regproc, 'refuse_change_while_young'::regproc)
 		WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
 			AND has_table_privilege($1, c.oid, 'INSERT') AND NOT has_any_column_privilege($1, c.oid, 'UPDATE')
 		GROUP BY c.relname ORDER BY c.relname`, ProgramRole))
