@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 	"sync"
@@ -25,35 +26,28 @@ func TestFiveHundredAppointmentsInOneSecond(t *testing.T) {
 	b := books(t, stage)
 	plan.Version, err = b.ActivePlan(ctx)
 	s.must(err)
+	owner, err := sql.Open("postgres", stage.OwnerDSN)
+	s.must(err)
+	defer owner.Close()
 	token, _, err := b.CreateToken(ctx, "test", store.Token{Role: store.RoleSite}, time.Hour)
 	s.must(err)
 
 	var mu sync.Mutex
 	rung := map[string]int{} // INVITEs, by the number that was called
-	begin := time.Now().Add(45 * time.Second).Truncate(time.Second).UTC()
-	each := make(chan int)
-	var wg sync.WaitGroup
-	for range 6 {
-		wg.Go(func() {
-			for i := range each {
-				number := fmt.Sprintf("+49151%08d", 50000000+i)
-				stage.Carrier.Phone(number).OnCall(func(in *phone.Incoming) {
-					mu.Lock()
-					rung[number]++
-					mu.Unlock()
-					in.Reject(486)
-				})
-				if err := appoint(ctx, b, plan, token.ID, number, fmt.Sprintf("+49152%08d", 50000000+i), begin); err != nil {
-					t.Error(err)
-				}
-			}
+	couples := make([]couple, many)
+	eachOf(t, many, func(i int) (err error) {
+		number := fmt.Sprintf("+49151%08d", 50000000+i)
+		stage.Carrier.Phone(number).OnCall(func(in *phone.Incoming) {
+			mu.Lock()
+			rung[number]++
+			mu.Unlock()
+			in.Reject(486)
 		})
-	}
-	for i := range many {
-		each <- i
-	}
-	close(each)
-	wg.Wait()
+		couples[i], err = acquaint(ctx, b, owner, plan, number, fmt.Sprintf("+49152%08d", 50000000+i))
+		return err
+	})
+	begin := time.Now().Add(30 * time.Second).Truncate(time.Second).UTC()
+	eachOf(t, many, func(i int) error { return couples[i].appoint(ctx, b, plan, token.ID, begin) })
 	if left := time.Until(begin); left < 0 || t.Failed() {
 		t.Fatalf("they were made too late, or not at all: %v left", left)
 	}
@@ -84,35 +78,60 @@ func TestFiveHundredAppointmentsInOneSecond(t *testing.T) {
 	s.audit()
 }
 
-// appoint makes an accepted appointment of people who were not there before.
-func appoint(ctx context.Context, b *store.Store, plan dialplan.Plan, token store.TokenID, clients, advisors string, at time.Time) error {
+// eachOf does something for each of many, six at a time.
+func eachOf(t *testing.T, many int, do func(int) error) {
+	each := make(chan int)
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			for i := range each {
+				if err := do(i); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range many {
+		each <- i
+	}
+	close(each)
+	wg.Wait()
+}
+
+// couple is a client with money and an advisor with a verified line.
+type couple struct {
+	client  ivr.ClientID
+	advisor ivr.AdvisorID
+}
+
+func acquaint(ctx context.Context, b *store.Store, owner *sql.DB, plan dialplan.Plan, clients, advisors string) (p couple, err error) {
 	c, err := b.AddClient(ctx, store.Client{Alias: "Blue Heron", Phone: clients, Currency: plan.Currency})
 	if err != nil {
-		return err
+		return p, err
 	}
 	if err := b.Deposit(ctx, "test", "pay-"+string(c.ID), c.ID, 2000); err != nil {
-		return err
+		return p, err
 	}
 	a, err := b.AddAdvisor(ctx, store.Advisor{Name: "Anna"})
 	if err != nil {
-		return err
+		return p, err
 	}
 	line, err := b.AddLine(ctx, "test", ivr.Line{Advisor: a.ID, Kind: ivr.Phone, Address: advisors})
 	if err != nil {
-		return err
+		return p, err
 	}
-	challenge, code, err := b.CreateChallenge(ctx, line)
+	// Verified without a call: the program would place it, and end the challenge before we do.
+	_, err = owner.ExecContext(ctx, `UPDATE lines SET verified_at = now(), verified_how = 'test' WHERE id = $1`, line)
+	return couple{c.ID, a.ID}, err
+}
+
+// appoint makes an accepted appointment of the two.
+func (p couple) appoint(ctx context.Context, b *store.Store, plan dialplan.Plan, token store.TokenID, at time.Time) error {
+	asked, err := b.AskAppointment(ctx, store.Request{Token: token, Key: "ask-" + string(p.client)}, plan, "test", store.AppointmentRequest{
+		Client: p.client, Advisor: p.advisor, At: at, Zone: "UTC", Length: twentySeconds * time.Second, Mode: store.HostCalls})
 	if err != nil {
 		return err
 	}
-	if err := b.Check(ctx, challenge, code, "call_verifies"); err != nil {
-		return err
-	}
-	asked, err := b.AskAppointment(ctx, store.Request{Token: token, Key: "ask-" + string(c.ID)}, plan, "test", store.AppointmentRequest{
-		Client: c.ID, Advisor: a.ID, At: at, Zone: "UTC", Length: twentySeconds * time.Second, Mode: store.HostCalls})
-	if err != nil {
-		return err
-	}
-	_, err = b.AcceptAppointment(ctx, store.Request{Token: token, Key: "accept-" + string(c.ID)}, plan, store.Party{Advisor: a.ID, Who: "test"}, asked.ID)
+	_, err = b.AcceptAppointment(ctx, store.Request{Token: token, Key: "accept-" + string(p.client)}, plan, store.Party{Advisor: p.advisor, Who: "test"}, asked.ID)
 	return err
 }

@@ -32,7 +32,7 @@ func newStageWith(t *testing.T, o Options) (*Stage, *Advisor, context.Context) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return s, a, ctx
 }
