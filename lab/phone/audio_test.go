@@ -83,6 +83,10 @@ func TestPromptIsFoundWhereItIs(t *testing.T) {
 		"after silence":    {prompt, concat(make([]int16, len(before)), prompt)},
 		"short":            {short, coded(concat(before, short, after), ULaw, 0.5)},
 		"start cut off":    {short, coded(concat(before, short[400:], after), ULaw, 0.5)},
+		"a frame twice":    {prompt, coded(concat(before, prompt[:9100], prompt[8940:], after), ULaw, 0.5)},
+		"a frame less":     {prompt, coded(concat(before, prompt[:9100], prompt[9260:], after), ULaw, 0.5)},
+		"silence, early":   {prompt[:8000], coded(concat(before, prompt[:2700], make([]int16, frame), prompt[2700:], after), ULaw, 0.5)},
+		"silence, late":    {prompt[:8000], coded(concat(before, prompt[:6300], make([]int16, frame), prompt[6300:], after), ULaw, 0.5)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := newPattern(c.prompt)
@@ -94,7 +98,8 @@ func TestPromptIsFoundWhereItIs(t *testing.T) {
 			if name == "start cut off" {
 				want -= 400
 			}
-			if at != want {
+			slipped := strings.Contains(name, "frame") || strings.Contains(name, "silence,") // by which half it is found
+			if at != want && (!slipped || at < want-frame || at > want+frame) {
 				t.Errorf("found at %d with likeness %.2f, want at %d", at, score, want)
 			}
 		})

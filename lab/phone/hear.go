@@ -73,7 +73,7 @@ func (s *search) await(ctx context.Context) error {
 	defer cancel()
 	wanted := s.next + len(s.pattern.fine) + around + block
 	for _, place := range s.places {
-		wanted = min(wanted, place+s.pattern.end())
+		wanted = min(wanted, place+s.pattern.latest())
 	}
 	return s.ear.awaitSample(pause, wanted)
 }
@@ -95,7 +95,7 @@ func (s *search) look(paused bool) (place int, found bool) {
 
 	undecided := s.places[:0]
 	for _, place := range s.places {
-		complete := place+s.pattern.end() <= from+len(pcm)
+		complete := place+s.pattern.latest() <= from+len(pcm)
 		if complete || paused {
 			score := s.pattern.likeness(fine, place-from)
 			s.best = max(s.best, score)

@@ -12,18 +12,20 @@ import (
 // prompt must be found in its place: so prompts that share words are told apart,
 // and other audio at the same time does not hide the prompt.
 const (
-	partMax  = sampleRate       // samples looked for in the first step
-	piece    = sampleRate / 5   // samples compared in the second
-	skipped  = sampleRate / 20  // at a prompt's start, which is often cut off
-	certain  = 0.5              // correlation of the pieces that counts as heard
-	perfect  = 0.9              // the same for a single word: all vowels are a little alike
-	wordMax  = 4                // pieces that make more than a word
-	likely   = 0.3              // of the part, roughly, that is worth a closer look
-	coarse   = 4                // one in four samples is enough for a rough look
-	around   = coarse + 2       // samples that a closer look moves
-	reach    = len(lowpass) / 2 // samples that filtering needs on each side
-	loudness = 0.25             // of the loudest piece makes a piece loud (-12 dB)
-	missing  = 5                // one in so many pieces may be lost or covered
+	partMax   = sampleRate       // samples looked for in the first step
+	piece     = sampleRate / 5   // samples compared in the second
+	skipped   = sampleRate / 20  // at a prompt's start, which is often cut off
+	certain   = 0.5              // correlation of the pieces that counts as heard
+	perfect   = 0.9              // the same for a single word: all vowels are a little alike
+	wordMax   = 4                // pieces that make more than a word
+	likely    = 0.3              // of the part, roughly, that is worth a closer look
+	coarse    = 4                // one in four samples is enough for a rough look
+	around    = coarse + 2       // samples that a closer look moves
+	reach     = len(lowpass) / 2 // samples that filtering needs on each side
+	loudness  = 0.25             // of the loudest piece makes a piece loud (-12 dB)
+	missing   = 5                // one in so many pieces may be lost or covered
+	slips     = 2                // frames that may be too many or too few in a prompt,
+	slipCosts = 0.3              // of the likeness
 )
 
 // lowpass is a Hann window: it stops what 2 kHz cannot carry.
@@ -93,6 +95,9 @@ func (p *pattern) needed() float64 {
 // end is where the last loud piece ends.
 func (p *pattern) end() int { return p.pieces[len(p.pieces)-1] + piece }
 
+// latest is where it ends at the latest.
+func (p *pattern) latest() int { return p.end() + slips*frame }
+
 // places finds where in the audio the prompt may begin, at most its part's
 // offset before the audio's start.
 func (p *pattern) places(pcm []int16, fine []float32) []int {
@@ -117,18 +122,38 @@ func (p *pattern) places(pcm []int16, fine []float32) []int {
 	return places
 }
 
-// likeness is how well the audio fits the prompt that would begin at a place:
-// the correlation that all but one in five of its loud pieces reach. What is not
-// in the audio fits not at all.
-func (p *pattern) likeness(fine []float32, place int) float64 {
-	scores := make([]float64, len(p.pieces))
-	for i, at := range p.pieces {
-		if from := place + at; from >= 0 && from+piece <= len(fine) {
-			scores[i] = correlate(p.prompt[at:at+piece], fine[from:from+piece])[0]
+// likeness is how well the audio fits the prompt that would begin at a place: the
+// correlation that all but one in five of its loud pieces reach. What is not in the audio
+// fits not at all. A busy exchange sends a frame too many or too few: all pieces before it,
+// or all after it, may lie some frames off, and the one with the frame in it fits nowhere.
+// Then the others must fit better: vowels are alike from one period to the next.
+func (p *pattern) likeness(fine []float32, place int) (best float64) {
+	n := len(p.pieces)
+	var scores [2*slips + 1][]float64 // by how far off
+	for off := range scores {
+		scores[off] = make([]float64, n)
+		for i, at := range p.pieces {
+			if from := place + at + (off-slips)*frame; from >= 0 && from+piece <= len(fine) {
+				scores[off][i] = correlate(p.prompt[at:at+piece], fine[from:from+piece])[0]
+			}
 		}
 	}
-	slices.Sort(scores)
-	return scores[len(scores)/missing]
+	inPlace := scores[slips]
+	best = slices.Sorted(slices.Values(inPlace))[n/missing]
+	if n < wordMax {
+		return best
+	}
+	for _, off := range scores {
+		for change := range n {
+			for _, slipped := range [][]float64{
+				slices.Concat(inPlace[:change], off[change:]), slices.Concat(off[:change], inPlace[change:]),
+			} {
+				slices.Sort(slipped)
+				best = max(best, slipped[max(1, n/missing)]-slipCosts)
+			}
+		}
+	}
+	return best
 }
 
 // find looks for the prompt in audio and returns where it begins, or -1, and the
