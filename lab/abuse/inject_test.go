@@ -2,6 +2,7 @@ package abuse
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -208,12 +209,25 @@ func TestTollTraps(t *testing.T) {
 		}{
 			{a.app, "POST", "/v1/advisors/" + a.ID + "/lines", body(`{"kind": "phone", "address": %s}`)},
 			{a.app, "PUT", "/v1/lines/" + a.Line, body(`{"kind": "phone", "address": %s}`)},
-			{admin, "POST", "/v1/clients", body(`{"alias": "Trap", "phone": %s, "currency": "EUR"}`)},
 			{c.session, "POST", "/v1/appointments", body(`{"advisor": "` + a.ID + `", "starts_at": "` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `", "zone": "UTC", "seconds": 60, "mode": "host_calls", "phone": %s}`)},
 		} {
 			if status, answer := s.do(try.method, try.by, try.path, try.body); status < 400 || status >= 500 {
 				let++
 				s.Errorf("%s %s with %q: %d %s", try.method, try.path, number, status, answer)
+			}
+		}
+		// Whoever calls us may call from anywhere; but we do not call there.
+		if account, err := admin.AddClient(s.ctx, key(), client.NewClient{Alias: "Trap", Phone: number, Currency: "EUR"}); err == nil {
+			session, err := site.NewSession(s.ctx, key(), account.ID, time.Hour)
+			s.must(err)
+			_, err = site.Deposit(s.ctx, key(), client.Deposit{Client: account.ID, Payment: "pay-" + account.ID, Amount: 100_00, Currency: "EUR"})
+			s.must(err)
+			_, err = client.Client{URL: shared.URL, Token: session.Secret}.AskAppointment(s.ctx, key(), client.AppointmentRequest{
+				Advisor: a.ID, StartsAt: time.Now().Add(time.Hour).UTC(), Zone: "UTC", Seconds: 60, Mode: "host_calls"})
+			var no *client.Problem
+			if !errors.As(err, &no) || no.Status != 422 {
+				let++
+				s.Errorf("an appointment in which we call the client at %s: %v", number, err)
 			}
 		}
 		if _, err := shared.Parley(s.ctx, "line", "add", a.ID, "--phone", number); err == nil {
