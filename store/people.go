@@ -53,8 +53,8 @@ func checkClient(c Client) error {
 	if !e164.MatchString(c.Phone) {
 		return errors.New("a client's number must be E.164, such as +491601234567")
 	}
-	if c.Alias == "" || !currency.MatchString(c.Currency) {
-		return errors.New("a client needs an alias, and a currency such as EUR")
+	if !printable.MatchString(c.Alias) || !currency.MatchString(c.Currency) {
+		return errors.New("a client needs an alias of at most 80 letters and signs on one line, and a currency such as EUR")
 	}
 	return nil
 }
@@ -85,6 +85,9 @@ func (s *Store) addClient(ctx context.Context, tx *sqlx.Tx, c Client) error {
 	}
 	return err
 }
+
+// printable is a name on one line, without what steers a terminal or turns writing around.
+var printable = regexp.MustCompile(`^[^\p{C}\p{Zl}\p{Zp}]{1,80}$`)
 
 var currency = regexp.MustCompile(`^[A-Z]{3}$`)
 
@@ -145,8 +148,8 @@ func (s *Store) AddAdvisor(ctx context.Context, a Advisor) (Advisor, error) {
 	if a.ID == "" {
 		a.ID = ivr.AdvisorID(ivr.NewID("adv"))
 	}
-	if a.Name == "" || a.Wish.Predetermined < 0 || a.Wish.PerMinute < 0 {
-		return a, errors.New("an advisor needs a name; the price and the length that they set cannot be negative")
+	if !printable.MatchString(a.Name) || a.Wish.Predetermined < 0 || a.Wish.PerMinute < 0 {
+		return a, errors.New("an advisor needs a name of at most 80 letters and signs on one line; the price and the length that they set cannot be negative")
 	}
 	err := s.retry(ctx, func(ctx context.Context) error {
 		_, err := s.db.ExecContext(ctx, `

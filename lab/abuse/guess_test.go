@@ -45,11 +45,10 @@ func (s *scene) count(query string, args ...any) (n int64) {
 // Strangers call lent numbers and key PINs. Of one loan ten are ever compared, however
 // many call at once; from then on the right one is as wrong as any other.
 func TestGuessingPINs(t *testing.T) {
-	s := newScene(t)
+	s := newSceneBeside(t)
 	c := s.newCaller("Guessed At", 100_00)
 	a := s.newAdvisor("Guessed Too", newNumber())
-	began := s.count(`SELECT count(*) FROM holds`)
-	loans := make([]stage.Loan, amount(2, 300))
+	loans := make([]stage.Loan, amount(2, 150))
 	inTurn(len(loans), 4, func(i int) {
 		var err error
 		loans[i], err = shared.Lend(s.ctx, c.Client, a.Advisor)
@@ -75,9 +74,6 @@ func TestGuessingPINs(t *testing.T) {
 	if opened > 1 || later != opened {
 		s.Errorf("%d calls were let in by chance, %d by the right PIN of a loan that is shut", opened, later-opened)
 	}
-	if opened == 0 && s.count(`SELECT count(*) FROM holds`) != began {
-		s.Error("a stranger has held money")
-	}
 	s.clean()
 }
 
@@ -98,7 +94,7 @@ func (s *scene) keyPINs(did string, keyed *atomic.Int64, pin func() string) {
 // Somebody writes another's telephone down as their line, and guesses the code in the
 // calls that we place. Five calls an hour, five codes an hour, whatever is asked.
 func TestGuessingVerificationCodes(t *testing.T) {
-	s := newScene(t)
+	s := newSceneBeside(t)
 	lines, asks := amount(1, 30), amount(8, 150)
 	var keyed, placed, refused atomic.Int64
 	inTurn(lines, amount(2, 10), func(i int) {

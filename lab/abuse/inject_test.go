@@ -43,7 +43,7 @@ func TestInjection(t *testing.T) {
 	s.must(err)
 	clients := s.count(`SELECT count(*) FROM clients`)
 	taken, refused := 0, 0
-	for n, words := range hostile() {
+	for n, words := range hostile()[:amount(11, len(hostile()))] {
 		quoted, err := json.Marshal(words)
 		s.must(err)
 		in := func(template string) string { return strings.ReplaceAll(template, "WORDS", string(quoted)) }
@@ -79,10 +79,11 @@ func TestInjection(t *testing.T) {
 			{c.session, "GET", "/v1/talk/" + path, ""},
 			{c.session, "GET", "/v1/events?after=" + url.QueryEscape(words), ""},
 		} {
-			if try.path == "/v1/events?after=" {
-				continue // would listen for ever
-			}
 			status, body := s.do(try.method, try.by, try.path, try.body)
+			for status == 429 { // asked too fast: that says nothing about the words
+				time.Sleep(time.Second)
+				status, body = s.do(try.method, try.by, try.path, try.body)
+			}
 			switch {
 			case status >= 500:
 				s.Errorf("%s %s with %.60q: %d %s", try.method, try.path, words, status, body)
@@ -122,21 +123,26 @@ func TestInjection(t *testing.T) {
 // asking for a hostile topic: the advisor's phone is shown none of it.
 func (s *scene) heardByTelephone(c *caller, a *advisor) {
 	s.Helper()
-	for _, words := range hostile()[:12] {
-		number := newNumber()
-		other := &stage.Client{}
-		err := shared.ParleyJSON(s.ctx, other, "client", "add", "--alias", strings.ReplaceAll(words, "\x00", ""), "--phone", number)
-		if err != nil {
-			continue // refused
+	for _, words := range hostile() {
+		words = strings.ReplaceAll(words, "\x00", "\x01") // no argument holds NUL
+		_, err := shared.Parley(s.ctx, "client", "add", "--alias", words, "--phone", newNumber())
+		if strings.ContainsAny(words, "\n\r\x01\x1b\u202e\xff") != (err != nil) && len(words) < 80 {
+			s.Errorf("the command, with the alias %q: %v", words, err)
 		}
-		s.Errorf("the command takes %.60q for an alias, which is spoken and shown", words)
 	}
+	number := newNumber()
+	shown := &stage.Client{Number: number}
+	s.must(shared.ParleyJSON(s.ctx, shown, "client", "add", "--alias", "-o $(touch "+mark()+")'; <b>${SHELL(id)}", "--phone", number))
+	_, err := shared.Parley(s.ctx, "client", "deposit", shown.ID, "2000", "--payment", "pay-"+shown.ID)
+	s.must(err)
+	c = &caller{Client: shown}
+	c.Phone = shared.Carrier.Phone(number)
 	loan, err := shared.Lend(s.ctx, c.Client, a.Advisor)
 	s.must(err)
 	t := s.talkBy(c.Phone, loan.DID, a, "#", phone.DisplayName("\"><script>${SHELL(touch "+mark()+")}"), phone.Header("X-Anything", "${SHELL(touch "+mark()+")}"),
 		phone.Header("Subject", "'; DROP TABLE calls; --"), phone.Header("User-Agent", "{{.Key}}%n%n%n"))
 	for _, message := range t.advisor.Messages() {
-		for _, word := range []string{"script", "SHELL", "DROP", "{{"} {
+		for _, word := range []string{"script", "SHELL", "DROP", "{{", "touch"} {
 			if strings.Contains(message, word) {
 				s.Errorf("the advisor's phone is sent %s:\n%s", word, message)
 			}

@@ -47,6 +47,9 @@ const patience = 60 * time.Second // for what must happen; a busy machine takes 
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil { // what is parallel mostly waits, and measures nothing
+		panic(err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	code := 1
@@ -54,6 +57,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 	} else {
 		code = m.Run()
+		if err := atRest(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
 	}
 	if err := shared.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -277,22 +284,30 @@ func (s *scene) ends(call *phone.Call) {
 	}
 }
 
-// clean checks the books, and that Asterisk has no call left.
+// clean checks the books.
 func (s *scene) clean() {
 	s.Helper()
 	_, err := shared.Parley(s.ctx, "ledger", "audit")
 	s.must(err)
+}
+
+// atRest waits until Asterisk has no call left.
+func atRest(ctx context.Context) error {
 	for give := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
-		said, err := shared.Lab.Asterisk.CLI(s.ctx, "core show channels count")
-		s.must(err)
-		if strings.HasPrefix(strings.TrimSpace(said), "0 active channels") {
-			return
+		said, err := shared.Lab.Asterisk.CLI(ctx, "core show channels count")
+		if err != nil || strings.HasPrefix(strings.TrimSpace(said), "0 active channels") {
+			return err
 		}
 		if time.Now().After(give) {
-			s.Errorf("Asterisk has not come to rest: %s", said)
-			return
+			return fmt.Errorf("Asterisk has not come to rest: %s", said)
 		}
 	}
+}
+
+// newSceneBeside is a scene that others run beside.
+func newSceneBeside(t *testing.T) *scene {
+	t.Parallel()
+	return newScene(t)
 }
 
 // Tones in Hz that are not each other's harmonics.

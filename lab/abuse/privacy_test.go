@@ -120,7 +120,7 @@ var kinds = []struct {
 		p.sentAdvisor(ringing.Messages())
 	}},
 	{"a verification", func(p *pair) {
-		_, call := p.verify(p.advisor)
+		_, call := p.verify(p.newAdvisor("Newcomer", newNumber())) // a line is called five times an hour
 		p.sentAdvisor(call.Messages())
 	}},
 	{"an appointment: both are called", func(p *pair) { p.appointment() }},
@@ -178,7 +178,7 @@ func (p *pair) appointment() {
 // In calls of every kind neither side is sent anything of the other by SIP; nor do the
 // API and the events tell it.
 func TestNeitherSideLearnsOfTheOther(t *testing.T) {
-	s := newScene(t)
+	s := newSceneBeside(t)
 	pairs := []*pair{newPair(s, false), newPair(s, true)}
 	if *long {
 		pairs = append(pairs, newPair(s, false), newPair(s, true))
@@ -277,7 +277,7 @@ func (p *pair) api(events string) {
 // Codes that were shown and keyed stand nowhere afterwards: no log, table, event, notice or
 // file of Asterisk's.
 func TestCodesAreKeptNowhere(t *testing.T) {
-	s := newScene(t)
+	s := newSceneBeside(t)
 	verifications := amount(6, 100)
 	lines := make([]*advisor, (verifications+3)/4)
 	inTurn(len(lines), 4, func(i int) { lines[i] = s.newAdvisor(fmt.Sprintf("Coded %d", i), newNumber()) })
