@@ -81,12 +81,12 @@ var kinds = []struct {
 	run  func(p *pair)
 }{
 	{"a talk that the client ends", func(p *pair) {
-		t := p.scene.talk(p.client, p.advisor, shown...)
+		t := p.scene.talk(p.client, p.advisor, p.shown()...)
 		p.end(t)
 		p.told(t)
 	}},
 	{"a talk that the advisor ends", func(p *pair) {
-		t := p.scene.talk(p.client, p.advisor, shown...)
+		t := p.scene.talk(p.client, p.advisor, p.shown()...)
 		p.must(t.advisor.Hangup(p.ctx))
 		p.ends(t.client)
 		p.told(t)
@@ -108,7 +108,7 @@ var kinds = []struct {
 	{"a client who leaves while it rings", func(p *pair) {
 		loan, err := shared.Lend(p.ctx, p.client.Client, p.advisor.Advisor)
 		p.must(err)
-		call, err := p.by.Dial(p.ctx, loan.DID, shown...)
+		call, err := p.by.Dial(p.ctx, loan.DID, p.shown()...)
 		p.must(err)
 		p.must(call.Keys(p.ctx, "#"))
 		ringing, err := p.advisor.Phone.Accept(p.ctx)
@@ -126,10 +126,14 @@ var kinds = []struct {
 	{"an appointment: both are called", func(p *pair) { p.appointment() }},
 }
 
-// shown is a caller's name and headers that must not be passed on.
-var shown = []phone.DialOption{phone.DisplayName("Secret Client"), phone.Header("P-Asserted-Identity", "\"Secret Client\" <sip:secret-client@example.com>"),
-	phone.Header("Remote-Party-ID", "<sip:secret-client@example.com>;party=calling"), phone.Header("Diversion", "<sip:secret-client@example.com>;reason=unconditional"),
-	phone.Header("History-Info", "<sip:secret-client@example.com>;index=1"), phone.Header("Subject", "Secret Client"), phone.Header("Call-Info", "<http://secret-client.example.com/>")}
+// shown is a caller's name and number, and where the call has been, in every header that
+// tells of them: none must be passed on.
+func (p *pair) shown() []phone.DialOption {
+	self := "\"Secret Client\" <sip:" + p.client.Number + "@carrier.example>"
+	return []phone.DialOption{phone.DisplayName("Secret Client"), phone.Header("P-Asserted-Identity", self), phone.Header("Remote-Party-ID", self+";party=calling"),
+		phone.Header("Diversion", "<sip:secret-client@example.com>;reason=unconditional"), phone.Header("History-Info", "<sip:secret-client@example.com>;index=1"),
+		phone.Header("Subject", "Secret Client"), phone.Header("Call-Info", "<http://secret-client.example.com/>")}
+}
 
 // unanswered is a call that the advisor's phone deals with by itself.
 func (p *pair) unanswered(policy phone.Policy) {
@@ -144,7 +148,7 @@ func (p *pair) unanswered(policy phone.Policy) {
 	defer p.advisor.Phone.OnCall(nil)
 	loan, err := shared.Lend(p.ctx, p.client.Client, p.advisor.Advisor)
 	p.must(err)
-	call, err := p.by.Dial(p.ctx, loan.DID, shown...)
+	call, err := p.by.Dial(p.ctx, loan.DID, p.shown()...)
 	p.must(err)
 	p.must(call.Keys(p.ctx, "#"))
 	p.ends(call)
