@@ -326,6 +326,7 @@ func pages(ctx context.Context, s *stage.Stage) error {
 	if err != nil {
 		return err
 	}
+	fmt.Printf("\nThe client can also sign in as %s; the code, which is sent to nobody, is written to\n%s\n", client.Number, s.SMSFile())
 	fmt.Printf("\nThe API is described at %s/docs\n\n", s.URL)
 	return site.SavePaymentMethod(ctx, client.ID, api.PaymentMethod{Customer: "cus_demo", Method: "test_ok", Label: "Visa made up"})
 }

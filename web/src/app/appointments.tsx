@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import { clock, length, money, time, when } from "../lib/format";
+import { clock, length, money, time, when, whenFirst } from "../lib/format";
 import { t } from "../texts";
 import { Avatar, Button, Card, Chip, Field, Notice } from "../ui/ui";
 import * as day from "./day";
@@ -63,7 +63,7 @@ function What(p: { a: Appointment }) {
     <div class="row top">
       <Avatar name={a.client.name} />
       <div class="grow">
-        <strong class="block">{when(a.starts_at)}</strong>
+        <strong class="block">{whenFirst(a.starts_at)}</strong>
         <span class="block">{words.withWhom(a.client.name, length(a.seconds))}</span>
         {a.topic && <span class="block soft">{t.app.call.about(a.topic)}</span>}
         <span class="block soft">{words.costs(money(a.cost, a.price.currency))} {words.modes[a.mode]}</span>
@@ -108,7 +108,7 @@ function Propose(p: { a: Appointment; onClose: () => void }) {
         {free?.map((date) => (
           <label key={date.getTime()} class="pick">
             <input type="radio" name="free" checked={at === local(date)} onChange={() => setAt(local(date))} />
-            <span>{when(date)}</span>
+            <span>{whenFirst(date)}</span>
           </label>
         ))}
       </fieldset>

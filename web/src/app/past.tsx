@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import type { Schema } from "../lib/api";
-import { date, length, money, when } from "../lib/format";
+import { date, length, money, whenFirst } from "../lib/format";
 import { t } from "../texts";
 import { Avatar, Button, Card, Chip, Sheet } from "../ui/ui";
 import { Block } from "./block";
@@ -81,7 +81,7 @@ export function Calls(p: { onClient: (who: Who) => void }) {
                 <li key={c.id} class="row">
                   <div class="grow">
                     <button type="button" class="link" onClick={() => p.onClient(c.client)}>{c.client.name || t.app.call.client}</button>
-                    <span class="block soft">{when(c.started_at)}{c.seconds >= 1 && ` · ${length(c.seconds)}`}</span>
+                    <span class="block soft">{whenFirst(c.started_at)}{c.seconds >= 1 && ` · ${length(c.seconds)}`}</span>
                   </div>
                   {c.share > 0 && c.currency ? <strong class="digits">{money(c.share, c.currency)}</strong> : <Chip>{outcomes[c.outcome] ?? c.outcome}</Chip>}
                 </li>

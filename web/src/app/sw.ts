@@ -2,7 +2,7 @@
 // The app's service worker. It keeps static files alone, so that the app opens at once
 // and without a network can say so; what is asked of the API is never kept. And it tells
 // the advisor what is pushed while the app is closed.
-import { when } from "../lib/format";
+import { capital, when } from "../lib/format";
 import { t } from "../texts";
 
 declare const self: ServiceWorkerGlobalScope;
@@ -75,7 +75,7 @@ async function tell(p: Pushed) {
   if (typeof say !== "function") return;
   const { title, body } = (say as Say)(p.client || t.app.push.client, p.starts_at ? when(p.starts_at) : "");
   await self.registration.showNotification(title, {
-    body,
+    body: capital(body),
     tag: p.about, // what comes later takes the place of what came before
     icon: "/icon-192.png",
     requireInteraction: p.type === "call.opened",

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Problem, Schema } from "../lib/api";
-import { length, money, when } from "../lib/format";
+import { length, money, when, whenFirst } from "../lib/format";
 import { t } from "../texts";
 import { Icon } from "../ui/icon";
 import { Button, Card, Notice } from "../ui/ui";
@@ -68,7 +68,7 @@ function Receipts() {
                   <strong>{r.advisor.name}</strong>
                   <br />
                   <span class="soft">
-                    {when(r.started_at)}, {length(Math.round(r.seconds))}
+                    {whenFirst(r.started_at)}, {length(Math.round(r.seconds))}
                   </span>
                 </span>
                 <span class="digits">{money(r.charge - r.refunded, r.price?.currency ?? model.currency.value)}</span>

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import type { Problem, Schema } from "../lib/api";
-import { length, money, number, when } from "../lib/format";
+import { length, money, number, whenFirst } from "../lib/format";
 import { t } from "../texts";
 import { Icon } from "../ui/icon";
 import { Button, Chip } from "../ui/ui";
@@ -41,7 +41,7 @@ export function AppointmentCard(p: { appointment: Schema["Appointment"] }) {
         <Chip {...tones[a.state]}>{words.states[a.state]}</Chip>
       </div>
       <p>
-        <strong>{when(a.starts_at)}</strong>, {length(a.seconds)}. {a.mode === "host_calls" ? words.hostCalls : words.dialIn}
+        <strong>{whenFirst(a.starts_at)}</strong>, {length(a.seconds)}. {a.mode === "host_calls" ? words.hostCalls : words.dialIn}
       </p>
       {last?.by === "advisor" && last.reason && <p>{words.reason(last.reason)}</p>}
       <p class="soft">

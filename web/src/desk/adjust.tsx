@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import type { Schema } from "../lib/api";
-import { money, when } from "../lib/format";
+import { money, when, whenFirst } from "../lib/format";
 import { t } from "../texts";
 import { Button, Chip, Field, Notice } from "../ui/ui";
 import { api, done, useAct } from "./model";
@@ -88,7 +88,7 @@ export function AdjustmentTable(p: { list: Adjustment[] }) {
       id={(a) => a.id}
       empty={words.none}
       columns={[
-        { name: t.desk.at, cell: (a) => when(a.asked_at) },
+        { name: t.desk.at, cell: (a) => whenFirst(a.asked_at) },
         { name: words.kind, cell: (a) => words.kinds[a.kind] },
         { name: words.state, cell: (a) => <Chip tone={tones[a.state]}>{words.states[a.state]}</Chip> },
         { name: words.about, cell: (a) => <About of={a} /> },

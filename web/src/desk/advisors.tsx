@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Schema } from "../lib/api";
-import { date, money, when } from "../lib/format";
+import { date, money, whenFirst } from "../lib/format";
 import { t } from "../texts";
 import { Button, Card, Chip, Field, Notice } from "../ui/ui";
 import { api, useAct, useLook } from "./model";
@@ -85,7 +85,7 @@ export function Advisor(p: { id: string }) {
           id={(c) => c.id}
           empty={t.desk.live.noCalls}
           columns={[
-            { name: t.desk.began, cell: (c) => <To to={`calls/${c.id}`}>{when(c.started_at)}</To> },
+            { name: t.desk.began, cell: (c) => <To to={`calls/${c.id}`}>{whenFirst(c.started_at)}</To> },
             { name: t.desk.parties.client, cell: (c) => c.client?.name ?? "–" },
             { name: t.desk.outcome, cell: (c) => c.outcome ?? t.desk.live.upNow },
           ]}

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import type { Schema } from "../lib/api";
-import { length, money, when } from "../lib/format";
+import { length, money, whenFirst } from "../lib/format";
 import { t } from "../texts";
 import { Button, Card, Chip } from "../ui/ui";
 import { api, useAct, useLook } from "./model";
@@ -45,7 +45,7 @@ export function Appointments() {
             id={(a) => a.id}
             empty={coming ? words.none : words.never}
             columns={[
-              { name: t.desk.at, cell: (a) => <span title={a.zone}>{when(a.starts_at)}</span> },
+              { name: t.desk.at, cell: (a) => <span title={a.zone}>{whenFirst(a.starts_at)}</span> },
               { name: words.length, cell: (a) => length(a.seconds) },
               { name: t.desk.parties.client, cell: (a) => <To to={`clients/${a.client.id}`}>{a.client.name}</To> },
               { name: t.desk.parties.advisor, cell: (a) => <To to={`advisors/${a.advisor.id}`}>{a.advisor.name}</To> },

@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { length, money, when } from "../lib/format";
+import { length, money, when, whenFirst } from "../lib/format";
 import { t } from "../texts";
 import { Button, Card, Chip } from "../ui/ui";
 import { type Asked, Adjust, AdjustmentTable } from "./adjust";
@@ -37,7 +37,7 @@ export function Call(p: { id: string }) {
         <Card title={words.facts}>
           <Facts
             of={[
-              [t.desk.began, when(c.started_at)],
+              [t.desk.began, whenFirst(c.started_at)],
               [words.ended, c.ended_at ? when(c.ended_at) : t.desk.live.upNow],
               [t.desk.outcome, c.outcome ?? "–"],
               [words.endedBy, c.ended_by ? t.desk.parties[c.ended_by] : "–"],
@@ -94,7 +94,7 @@ export function Call(p: { id: string }) {
           id={(m) => m.id}
           empty={words.noTransfers}
           columns={[
-            { name: t.desk.at, cell: (m) => when(m.at) },
+            { name: t.desk.at, cell: (m) => whenFirst(m.at) },
             { name: words.kind, cell: (m) => m.kind },
             { name: words.gives, cell: (m) => m.from },
             { name: words.receives, cell: (m) => m.to },

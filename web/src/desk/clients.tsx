@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import type { Schema } from "../lib/api";
-import { length, money, when } from "../lib/format";
+import { length, money, whenFirst } from "../lib/format";
 import { t } from "../texts";
 import { Button, Card, Field } from "../ui/ui";
 import { type Asked, Adjust, AdjustmentTable } from "./adjust";
@@ -93,7 +93,7 @@ export function Client(p: { id: string }) {
             id={(r) => r.call}
             empty={words.noReceipts}
             columns={[
-              { name: t.desk.began, cell: (r) => <To to={`calls/${r.call}`}>{when(r.started_at)}</To> },
+              { name: t.desk.began, cell: (r) => <To to={`calls/${r.call}`}>{whenFirst(r.started_at)}</To> },
               { name: t.desk.parties.advisor, cell: (r) => r.advisor.name },
               { name: t.desk.outcome, cell: (r) => r.outcome ?? t.desk.live.upNow },
               { name: t.desk.live.talked, end: true, cell: (r) => length(r.seconds) },

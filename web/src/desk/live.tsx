@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import type { Schema } from "../lib/api";
-import { clock, length, money, when } from "../lib/format";
+import { clock, length, money, whenFirst } from "../lib/format";
 import { t } from "../texts";
 import { Button, Card, Chip, Field, Notice } from "../ui/ui";
 import { api, now, useAct, useEvery, useLook } from "./model";
@@ -137,7 +137,7 @@ export function CallTable(p: { calls: Call[]; name: string }) {
       id={(c) => c.id}
       empty={t.desk.live.noCalls}
       columns={[
-        { name: t.desk.began, cell: (c) => when(c.started_at) },
+        { name: t.desk.began, cell: (c) => whenFirst(c.started_at) },
         { name: t.desk.live.who, cell: (c) => <To to={`calls/${c.id}`}>{names(c)}</To> },
         { name: t.desk.outcome, cell: (c) => (c.state === "live" ? t.desk.live.upNow : (c.outcome ?? "–")) },
         { name: t.desk.live.talked, end: true, cell: (c) => length(c.seconds) },

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import type { Schema } from "../lib/api";
-import { number, when } from "../lib/format";
+import { number, whenFirst } from "../lib/format";
 import { t } from "../texts";
 import { Button, Card, Chip } from "../ui/ui";
 import { api, useAct, useEvery, useLook } from "./model";
@@ -50,7 +50,7 @@ export function Numbers() {
               { name: t.desk.numbers.state, cell: (n) => <Chip tone={n.state === "free" ? "good" : "warn"}>{t.desk.numbers.states[n.state]}</Chip> },
               { name: t.desk.parties.client, cell: (n) => (n.client ? <To to={`clients/${n.client}`}>{t.desk.numbers.client}</To> : "–") },
               { name: t.desk.parties.advisor, cell: (n) => (n.advisor ? <To to={`advisors/${n.advisor}`}>{name(n.advisor)}</To> : "–") },
-              { name: t.desk.numbers.until, cell: (n) => (n.until ? when(n.until) : "–") },
+              { name: t.desk.numbers.until, cell: (n) => (n.until ? whenFirst(n.until) : "–") },
               {
                 name: t.desk.plan.doIt,
                 unnamed: true,

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import type { Schema } from "../lib/api";
-import { when } from "../lib/format";
+import { whenFirst } from "../lib/format";
 import { t } from "../texts";
 import { Button, Card, Chip, Field } from "../ui/ui";
 import { api, done, useAct, useLook } from "./model";
@@ -43,7 +43,7 @@ function Audits() {
         id={(a) => a.id}
         empty={look.value ? words.noAudits : t.common.wait}
         columns={[
-          { name: t.desk.at, cell: (a) => when(a.at) },
+          { name: t.desk.at, cell: (a) => whenFirst(a.at) },
           { name: t.desk.who, cell: (a) => a.by },
           { name: words.found, cell: (a) => (a.fault_count ? <Chip tone="bad" icon="alert">{t.desk.plan.faults(a.fault_count)}</Chip> : <Chip tone="good" icon="check">{t.desk.plan.noFaults}</Chip>) },
           { name: words.accounts, end: true, cell: (a) => a.accounts },
@@ -106,7 +106,7 @@ export function Acts(p: { list: Schema["LoggedAct"][] }) {
       id={(a) => a.id}
       empty={words.noActs}
       columns={[
-        { name: t.desk.at, cell: (a) => when(a.at) },
+        { name: t.desk.at, cell: (a) => whenFirst(a.at) },
         { name: t.desk.who, cell: (a) => a.who },
         { name: words.act, cell: (a) => a.what },
         { name: words.subject, cell: (a) => a.subject },

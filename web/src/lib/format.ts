@@ -41,5 +41,10 @@ export function when(at: string | Date): string {
   return `${day} ${time(then)}`;
 }
 
+/** The same where it begins a line. */
+export const whenFirst = (at: string | Date) => capital(when(at));
+
+export const capital = (text: string) => text.slice(0, 1).toLocaleUpperCase(language) + text.slice(1);
+
 /** A telephone number in groups that can be read out. */
 export const number = (e164: string) => e164.replace(/^(\+\d{2})(\d{2,3})(\d{3})(\d+)$/, (_, c, a, b, rest: string) => `${c} ${a} ${b} ${rest.replace(/(\d{3})(?=\d{2})/g, "$1 ")}`);
