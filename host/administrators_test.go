@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"database/sql"
 	"net/url"
 	"strings"
 	"sync"
@@ -19,14 +20,22 @@ import (
 type calling struct {
 	mu    sync.Mutex
 	calls []ivr.LiveCall
-	ended []string // why
-	sees  func()   // called before a call is ended
+	ended []string     // why
+	gone  []ivr.CallID // hung up for their clients
+	sees  func()       // called before a call is ended
 }
 
 func (c *calling) Calls() []ivr.LiveCall {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]ivr.LiveCall{}, c.calls...)
+}
+
+func (c *calling) HangUp(id ivr.CallID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = append(c.gone, id)
+	return true
 }
 
 func (c *calling) End(id ivr.CallID, why string) bool {
@@ -393,5 +402,30 @@ func TestTheDesk(t *testing.T) {
 	w.must(err)
 	if !s.Ready.OK || !s.Postgres.OK || s.Redis.OK || s.Redis.Why == "" || !s.Asterisk.OK || s.LiveCalls != 1 || s.Program == "" || s.API == "" || s.LastAudit != nil {
 		t.Errorf("the status is %+v", s)
+	}
+}
+
+// A client ends their own call from the page, and nobody else's.
+func TestAClientHangsUpOnThePage(t *testing.T) {
+	w := newTown(t)
+	ctx := t.Context()
+	id, session := w.newClient(50_00)
+	_, stranger := w.newClient(50_00)
+	o := w.opening(id)
+	w.must(session.HangUp(ctx, string(o.Call))) // another copy runs it
+	var asked int
+	db, err := sql.Open("postgres", w.owner)
+	w.must(err)
+	defer db.Close()
+	w.must(db.QueryRowContext(ctx, `SELECT count(*) FROM events WHERE type = 'call.end_asked' AND client = $1`, string(id)).Scan(&asked))
+	if asked != 1 {
+		t.Errorf("the copy that runs it was asked %d times", asked)
+	}
+	c := &calling{}
+	w.host.Running = c
+	w.problem("another's", stranger.HangUp(ctx, string(o.Call)), 404, "not_found")
+	w.must(session.HangUp(ctx, string(o.Call)))
+	if len(c.gone) != 1 || c.gone[0] != o.Call {
+		t.Errorf("hung up %v", c.gone)
 	}
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -152,6 +153,11 @@ func (h *Host) callRoutes() {
 		OperationID: "get-call", Method: http.MethodGet, Path: "/v1/calls/{id}", Summary: "See all that explains a call",
 		Errors: []int{http.StatusNotFound},
 	}, h.call, store.RoleAdmin)
+	add(h, huma.Operation{
+		OperationID: "hang-up", Method: http.MethodPost, Path: "/v1/calls/{id}/hang-up", DefaultStatus: http.StatusNoContent,
+		Summary: "Hang up the client's telephone", Description: "As if the client did: the call ends and is settled. One that is over is no error. No Idempotency-Key is needed.",
+		Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge},
+	}, h.hangUp, store.RoleClient)
 	add(h, huma.Operation{
 		OperationID: "end-call", Method: http.MethodPost, Path: "/v1/calls/{id}/end", DefaultStatus: http.StatusAccepted,
 		Summary: "End a live call", Description: "It is written down, then the call ends as if its time were over: who is on it hears why, the talk is charged.",
@@ -328,6 +334,20 @@ func (h *Host) call(ctx context.Context, in *ByID[ivr.CallID]) (*struct{ Body Ex
 type EndAsked struct {
 	Call ivr.CallID `json:"call"`
 	At   time.Time  `json:"at" doc:"When it was written down."`
+}
+
+// hangUp ends a client's own call, as their telephone would.
+func (h *Host) hangUp(ctx context.Context, in *ByID[ivr.CallID]) (*struct{}, error) {
+	receipt, err := h.Store.ReceiptOf(ctx, own(ctx), in.ID)
+	if err != nil || !receipt.Open() || h.Running != nil && h.Running.HangUp(in.ID) {
+		return nil, err
+	}
+	request := store.Request{Token: asker(ctx).ID, Key: "hang up " + string(in.ID)}
+	_, _, err = h.Store.RequestEnd(ctx, request, asker(ctx).Who(), "hung up on the page", in.ID, nil) // another copy runs it
+	if errors.Is(err, store.ErrCallOver) {
+		err = nil
+	}
+	return nil, err
 }
 
 func (h *Host) endCall(ctx context.Context, in *struct {

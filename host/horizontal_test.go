@@ -57,6 +57,7 @@ func TestEveryRouteWithAnothersThing(t *testing.T) {
 		"PUT /v1/advisors/{id}/hours":                 `{"zone": "Europe/Berlin"}`,
 		"POST /v1/advisors/{id}/lines":                `{"kind": "sip"}`,
 		"PUT /v1/advisors/{id}/presence":              `{"on_line": false}`,
+		"PUT /v1/advisors/{id}/push":                  `{"endpoint": "https://push.example/x", "p256dh": "AAAA", "auth": "AAAA"}`,
 		"POST /v1/appointments/{id}/cancellation":     `{"reason": "not mine"}`,
 		"POST /v1/appointments/{id}/decline":          `{"reason": "not mine"}`,
 		"POST /v1/appointments/{id}/proposal":         `{"starts_at": "` + w.berlin(6*time.Hour).Format(time.RFC3339) + `"}`,

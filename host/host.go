@@ -52,6 +52,7 @@ type Config struct {
 type Running interface {
 	Calls() []ivr.LiveCall
 	End(id ivr.CallID, why string) bool // false where it runs no such call
+	HangUp(id ivr.CallID) bool          // the client's telephone; likewise
 }
 
 // Host answers requests.

@@ -65,6 +65,7 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 		"GET /v1/advisors":                            "site client admin",
 		"GET /v1/clients/{id}":                        "site client admin",
 		"GET /v1/calls/{id}/receipt":                  "site client admin",
+		"POST /v1/calls/{id}/hang-up":                 "client",
 		"GET /v1/calls/{id}/paid-time":                "advisor",
 		"POST /v1/deposits":                           "site",
 		"GET /v1/events":                              "site client advisor admin",
@@ -179,7 +180,7 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 		"/v1/clients/{id}/caps": string(id), "/v1/clients/{id}/deletion": string(id), "/v1/clients/{id}/sessions": string(id),
 		"/v1/advisors/{id}/deletion": string(w.advisor), "/v1/advisors/{id}/tokens": string(w.advisor), "/v1/tokens/{id}": "tok_no",
 		"/v1/talk/{id}": talk.ID, "/v1/calls/{id}": "call_no", "/v1/calls/{id}/end": "call_no", "/v1/adjustments/{id}": "adj_no",
-		"/v1/adjustments/{id}/approval": "adj_no", "/v1/adjustments/{id}/refusal": "adj_no", "/v1/loans/{id}": "loan_no", "/v1/clients/{id}": string(id), "/v1/clients/{id}/queue": string(id), "/v1/queue/{id}": "wait_no", "/v1/advisors/{id}/queue": string(w.advisor), "/v1/calls/{id}/receipt": "call_no", "/v1/calls/{id}/paid-time": "call_no"}
+		"/v1/adjustments/{id}/approval": "adj_no", "/v1/adjustments/{id}/refusal": "adj_no", "/v1/loans/{id}": "loan_no", "/v1/clients/{id}": string(id), "/v1/clients/{id}/queue": string(id), "/v1/queue/{id}": "wait_no", "/v1/advisors/{id}/queue": string(w.advisor), "/v1/calls/{id}/receipt": "call_no", "/v1/calls/{id}/paid-time": "call_no", "/v1/calls/{id}/hang-up": "call_no"}
 	for path, item := range w.host.api.OpenAPI().Paths {
 		for _, op := range []*huma.Operation{item.Get, item.Post, item.Delete, item.Put, item.Patch, item.Head, item.Options} {
 			if op == nil {

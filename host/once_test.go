@@ -23,7 +23,7 @@ import (
 // keyless are the POSTs that leave nothing behind, that know by what they bring that they
 // came before, or that come from nobody yet whose key it could be.
 var keyless = []string{"/v1/plans/check", "/v1/plans/diff", "/v1/plans/{version}/explanation", "/v1/payments/webhooks/{provider}",
-	"/v1/sessions", "/v1/sign-ins", "/v1/sign-ins/{id}/session"}
+	"/v1/sessions", "/v1/sign-ins", "/v1/calls/{id}/hang-up", "/v1/sign-ins/{id}/session"}
 
 // Every POST that does something is done once for one key: asked again it is answered the
 // same, and the key is good for nothing else.

@@ -41,6 +41,8 @@ type LiveCall struct {
 	Talked              time.Duration // in segments that are over
 	TalkingSince        time.Time     // the one that goes on; zero: none
 	Deadline            time.Time     // of the talk; zero while there is none
+
+	client Leg // nil until there is one
 }
 
 // at notes how far the call has come. Its own goroutine says so.
@@ -48,7 +50,7 @@ func (c *Call) at(step Step) {
 	live := LiveCall{
 		ID: c.ID, Kind: c.Kind, StartedAt: c.StartedAt, Client: c.Loan.Client, Advisor: c.Loan.Advisor,
 		Plan: c.Plan.Version, Step: step, ClientUp: isUp(c.Client), AdvisorUp: isUp(c.Advisor),
-		Held: c.Held, Talked: talkTime(c.segments),
+		Held: c.Held, Talked: talkTime(c.segments), client: c.Client,
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,6 +86,25 @@ func (s *Service) End(id CallID, why string) bool {
 		call.cancel(fmt.Errorf("%w: %s", ErrEndedByHost, why))
 	}
 	return ours
+}
+
+// HangUp hangs up the client's telephone for them: the call ends as if they had done it.
+// It reports whether this program runs the call, and their telephone is in it.
+func (s *Service) HangUp(id CallID) bool {
+	s.mu.Lock()
+	call, ours := s.live[id]
+	s.mu.Unlock()
+	if !ours {
+		return false
+	}
+	call.mu.Lock()
+	leg := call.live.client
+	call.mu.Unlock()
+	if !isUp(leg) {
+		return false
+	}
+	leg.Hangup(NormalClearing)
+	return true
 }
 
 // askRating asks a client after a talk that was long enough what they think of it.

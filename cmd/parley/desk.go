@@ -151,6 +151,11 @@ func (r running) Calls() []ivr.LiveCall {
 	return nil
 }
 
+func (r running) HangUp(id ivr.CallID) bool {
+	service := r.ready.service.Load()
+	return service != nil && service.HangUp(id)
+}
+
 func (r running) End(id ivr.CallID, why string) bool {
 	service := r.ready.service.Load()
 	return service != nil && service.End(id, why)

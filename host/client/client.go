@@ -162,6 +162,11 @@ func (c Client) Receipt(ctx context.Context, call string) (r Receipt, err error)
 	return r, c.do(ctx, http.MethodGet, "/v1/calls/"+url.PathEscape(call)+"/receipt", "", nil, &r)
 }
 
+// HangUp hangs up the client's telephone in a call of theirs.
+func (c Client) HangUp(ctx context.Context, call string) error {
+	return c.do(ctx, http.MethodPost, "/v1/calls/"+url.PathEscape(call)+"/hang-up", "", nil, nil)
+}
+
 // Deposit credits a client. A payment credits once; so does a key.
 func (c Client) Deposit(ctx context.Context, key string, d Deposit) (a Account, err error) {
 	return a, c.do(ctx, http.MethodPost, "/v1/deposits", key, d, &a)

@@ -65,6 +65,8 @@ func TestOneWindowIsThePhone(t *testing.T) {
 	s.must(second.Click(s.ctx, "button", "Use it here"))
 	s.must(first.See(s.ctx, "The app is open in another window"))
 	s.must(second.Gone(s.ctx, "The app is open in another window"))
+	s.must(second.Run(s.ctx, `new Promise((done) => { const t = setInterval(() => {
+		if (window.sip.some((line) => line.includes("<- SIP/2.0 200"))) { clearInterval(t); done(); } }, 50); })`, nil)) // it is registered
 	call = beside.rings() // in the second
 	beside.accepts()
 	beside.hearEachOther(call)

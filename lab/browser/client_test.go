@@ -132,8 +132,10 @@ func TestAClientTalksAndAddsMoney(t *testing.T) {
 	v.must(v.app.Reload(v.ctx)) // the call is still there
 	v.must(v.app.See(v.ctx, "You are talking to Clara Lind"))
 	v.hearEachOther()
-	v.must(v.call.Hangup(v.ctx))
+	v.clicks("button", "Hang up")
+	v.ends(v.call)
 	v.must(v.app.See(v.ctx, "Thank you for your talk"))
+	v.must(v.app.See(v.ctx, "You hung up."))
 	v.looksGood("client-receipt")
 	recorded := v.recorded("completed")
 	paid := fmt.Sprintf("€%d.%02d", recorded.Charge/100, recorded.Charge%100)

@@ -136,6 +136,7 @@ function stop() {
 export async function goOnLine(steal = false) {
   problem.value = "";
   if (verified.value && !(await start(steal))) return;
+  if (phone.value && verified.value && !(await registered(phone.value))) return; // else the first call would not reach it
   try {
     await presence(true);
     sessionStorage.setItem(wasOnLine, "yes");

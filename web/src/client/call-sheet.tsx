@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { clock } from "../lib/format";
 import { t } from "../texts";
-import { Button, Sheet, Wait } from "../ui/ui";
+import { Button, Notice, Sheet, Wait } from "../ui/ui";
 import { AddMoney } from "./add-money";
 import { type Call, callSeen, talked } from "./call";
 import * as model from "./model";
@@ -24,6 +24,12 @@ export function CallSheet(p: { call: Call }) {
 
 function Going(p: { call: Call }) {
   const [adding, add] = useState(false);
+  const [ending, end] = useState<"" | "going" | "failed">("");
+  const hangUp = async () => {
+    end("going");
+    const done = await model.api().post("/v1/calls/{id}/hang-up", { path: { id: p.call.id } }).then(() => true, () => false);
+    if (!done) end("failed"); // else the receipt comes
+  };
   const { call } = p;
   const named = call.receipt?.advisor;
   const name = named?.name ?? "";
@@ -41,10 +47,11 @@ function Going(p: { call: Call }) {
         )}
       </div>
       <div class="stack">
-        <p class="soft center">{words.hangUp}</p>
+        {ending === "failed" && <Notice tone="warn">{words.hangUpFailed}</Notice>}
         <Button kind={adding ? "plain" : "main"} full icon={adding ? "close" : "plus"} onClick={() => add(!adding)}>
           {adding ? words.hideAdd : words.add}
         </Button>
+        {!adding && <Button kind="bad" full icon="hangup" busy={ending === "going"} onClick={() => void hangUp()}>{words.hangUp}</Button>}
       </div>
     </>
   );

@@ -99,7 +99,7 @@ function ByCode() {
           <div ref={field}>
             <Field label={words.phone} hint={words.phoneHint} type="tel" autocomplete="tel" value={phone.value} onInput={(e) => (phone.value = e.currentTarget.value)} />
           </div>
-          <label class="row check">
+          <label class="row tick">
             <input type="checkbox" checked={stay.value} onChange={(e) => (stay.value = e.currentTarget.checked)} />
             <span>
               {words.stay}

@@ -86,9 +86,10 @@ export class Session {
   };
 
   private keep(kept: Kept | null) {
-    sessionStorage.removeItem(this.name);
-    localStorage.removeItem(this.name);
-    if (kept) (this.stays ? localStorage : sessionStorage).setItem(this.name, JSON.stringify(kept));
+    const [here, other] = this.stays ? [localStorage, sessionStorage] : [sessionStorage, localStorage];
+    other.removeItem(this.name);
+    if (kept) here.setItem(this.name, JSON.stringify(kept)); // at once: other windows look
+    else here.removeItem(this.name);
     this.become(kept);
   }
 

@@ -182,7 +182,8 @@ export const en = {
       left: "Time left",
       add: "Add money",
       hideAdd: "Not now",
-      hangUp: "To end the talk, hang up your phone.",
+      hangUp: "Hang up",
+      hangUpFailed: "That did not work. Hang up your phone to end the talk.",
     },
 
     receipt: {
