@@ -3,7 +3,7 @@
 # The race detector needs a C compiler; a fresh machine may have none.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: help demo run web browser pictures test short check fuzz simulate soak update build vuln sbom abuse clean
+.PHONY: help demo run web browser pictures test short check fuzz simulate soak update build cluster-test kamailio deb deb-test docker-test vuln sbom abuse clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ run: web ## leave Asterisk, Postgres, Redis and the program up until Ctrl-C
 	go run ./cmd/demo -stay
 
 test: web browser check ## run all tests, on real parts
-	go test $(RACE) -p 1 -timeout 20m $$(go list ./... | grep -v -e lab/stage -e lab/browser -e lab/soak -e lab/abuse)
+	go test $(RACE) -p 1 -timeout 20m $$(go list ./... | grep -v -e lab/stage -e lab/browser -e lab/soak -e lab/abuse -e lab/cluster -e packaging -e 'parley/docker$$')
 	@# Telephones are listened to in real time: alone, and without the race detector.
 	go test -p 1 -timeout 20m ./lab/stage ./lab/browser ./lab/soak ./lab/abuse
 
@@ -81,6 +81,27 @@ sbom: build ## list what the program is made of, as CycloneDX, beside it in bin/
 abuse: web browser ## guess, flood and inject as much as there is time for; the table goes into docs/abuse.md
 	@mkdir -p docs
 	go test -count=1 -timeout 1h ./lab/abuse -long -table $(CURDIR)/docs/abuse.md
+
+cluster-test: web kamailio ## prove on this machine that two nodes behind Kamailio are one line
+	go test -count=1 -v -timeout 20m ./lab/cluster
+
+kamailio:
+	@command -v kamailio >/dev/null || { $(APT) update && $(APT) install -y --no-install-recommends kamailio; }
+
+# nfpm reads these. Its later versions need a module that the proxy does not hand out.
+deb: export PARLEY_VERSION = $(or $(VERSION),0.$(shell git log -1 --format=%cd --date=format:%Y%m%d.%H%M%S))
+deb: export GOARCH = $(shell go env GOARCH)
+deb: build ## build the Debian package into bin/: the program, its units, Asterisk's files
+	CGO_ENABLED=0 go build -o bin/start-asterisk ./docker/asterisk
+	go run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.44.1 package -f packaging/nfpm.yaml -p deb -t bin/
+
+docker-test: web ## build the images, start all of compose and place a paid call in it
+	@command -v dockerd >/dev/null && command -v docker-compose >/dev/null || \
+		{ $(APT) update && $(APT) install -y --no-install-recommends docker.io docker-compose mmdebstrap; }
+	go test -count=1 -v -timeout 60m ./docker
+
+deb-test: deb ## install the package in a fresh Debian, look at it, start Asterisk from it, remove it
+	go test -count=1 -v -timeout 30m ./packaging -deb "$(CURDIR)/bin/parley_$${PARLEY_VERSION}_$${GOARCH}.deb"
 
 clean: ## remove what was built here, and the private exchange's cache
 	rm -rf bin web/node_modules web/dist/pages web/pictures "$${PARLEY_CACHE:-/var/cache/parley}"

@@ -57,10 +57,10 @@ type Values struct {
 	// own number, as the carrier wants it written. No party's number is ever shown.
 	ShownNumber string
 
-	// NodeAddresses are where the Asterisks of other nodes send from, and the proxy before
-	// them: addresses or CIDR, comma separated; empty where there is one node. They may ring
-	// the phones that are registered here, and a call that no program takes is refused, for
-	// the proxy to try another node.
+	// NodeAddresses are where the Asterisks of other nodes send from: addresses or CIDR, comma
+	// separated; empty where there is one node. They may ring the phones that are registered
+	// here, and a call that no program takes is refused, for the proxy before all nodes to
+	// try another.
 	NodeAddresses string
 
 	ToneZone string // us, uk or de

@@ -31,7 +31,7 @@ type Asterisk struct {
 	User, Password string
 	App            string // the Stasis application: parley
 
-	SIPAddr string // where phones send: 127.0.0.1:PORT, UDP
+	SIPAddr string // where phones send: HOST:PORT, UDP
 	// CarrierAddr is 127.0.0.2:PORT, where calls to PJSIP/NUMBER@trunk go. Calls that
 	// come from any port of 127.0.0.2 are the carrier's.
 	CarrierAddr string
@@ -53,7 +53,7 @@ func startAsterisk(ctx context.Context, inst installation, r *run, o Options) (*
 		User:        "parley",
 		Password:    rand.Text(),
 		App:         "parley",
-		SIPAddr:     r.addr(sipPort),
+		SIPAddr:     r.addrOn(o.Host, sipPort),
 		CarrierAddr: net.JoinHostPort(carrierHost, strconv.Itoa(r.ports+carrierPort)),
 		LogDir:      filepath.Join(r.asterisk, "log"),
 		PromptsDir:  filepath.Join(r.asterisk, "prompts"),
@@ -138,7 +138,7 @@ func (a *Asterisk) configure(inst installation, r *run, o Options, inside string
 	v.MaxFiles = min(v.MaxFiles, int(limit.Max))
 	v.HTTPPort = r.ports + httpPort
 	v.App, v.ARIUser, v.ARIPassword = a.App, a.User, a.Password
-	v.SIPAddr, v.MediaAddress = a.SIPAddr, "127.0.0.1"
+	v.SIPAddr, v.MediaAddress, v.NodeAddresses = a.SIPAddr, o.Host, o.Nodes
 	v.RTPStart, v.RTPEnd = r.ports+rtpPorts, r.ports+rtpPorts+o.RTPPorts-1
 	v.RTPTimeout = int(o.RTPTimeout / time.Second)
 	if o.ShownNumber != "" {
@@ -146,6 +146,13 @@ func (a *Asterisk) configure(inst installation, r *run, o Options, inside string
 	}
 	v.CarrierAddresses = carrierHost
 	v.CarrierURI = "sip:" + a.CarrierAddr
+	if o.Proxy != "" {
+		host, _, err := net.SplitHostPort(o.Proxy)
+		if err != nil {
+			return err
+		}
+		v.CarrierAddresses, v.CarrierURI = host, "sip:"+o.Proxy
+	}
 	v.CarrierQualify = 0
 	v.UnavailablePrompt = a.PromptsPath + "/en/service-unavailable"
 

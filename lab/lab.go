@@ -22,6 +22,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -48,6 +49,13 @@ type Options struct {
 	// ShownNumber is what those who are called through the carrier see; "anonymous" if
 	// empty.
 	ShownNumber string
+	// Host is where Asterisk speaks SIP and RTP; 127.0.0.1 if empty.
+	Host string
+	// Proxy is the SIP proxy between the carrier and Asterisk, host:port: all calls come from
+	// there and go there. With the port 0 it is one of this lab's; see [Lab.Proxy].
+	Proxy string
+	// Nodes are the addresses of the Asterisks of other nodes, comma separated.
+	Nodes string
 	// Progress is told what [Install] does if something is missing. os.Stderr if nil.
 	Progress io.Writer
 }
@@ -58,7 +66,10 @@ type Lab struct {
 	Postgres *Postgres
 	Redis    *Redis
 
-	run *run
+	Proxy string // host:port, where there is one
+
+	inst installation
+	run  *run
 }
 
 // Start installs what is missing, starts the services and waits until all of them serve.
@@ -69,6 +80,9 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if o.RTPTimeout == 0 {
 		o.RTPTimeout = 30 * time.Second
 	}
+	if o.Host == "" {
+		o.Host = "127.0.0.1"
+	}
 	if o.Progress == nil {
 		o.Progress = os.Stderr
 	}
@@ -76,7 +90,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{}
+	l := &Lab{inst: inst}
 	if l.run, err = newRun(ctx, inst, o.RTPPorts); err != nil {
 		return nil, err
 	}
@@ -85,6 +99,10 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 			err = errors.Join(err, l.Close())
 		}
 	}()
+	if host, own := strings.CutSuffix(o.Proxy, ":0"); own {
+		o.Proxy = l.run.addrOn(host, proxyPort)
+	}
+	l.Proxy = o.Proxy
 
 	var services []func() error
 	if !o.WithoutAsterisk {

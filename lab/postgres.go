@@ -24,13 +24,10 @@ type Postgres struct {
 	Dir          string // where its data is
 
 	superuserPassword string
+	settings          []string
 }
 
 func startPostgres(ctx context.Context, inst installation, r *run, o Options) (*Postgres, error) {
-	password, err := os.ReadFile(inst.postgresTemplate + ".password")
-	if err != nil {
-		return nil, err
-	}
 	data := filepath.Join(r.dir, "postgres")
 	if o.PostgresDisk > 0 {
 		if err := os.Mkdir(data, 0o700); err != nil {
@@ -50,12 +47,8 @@ func startPostgres(ctx context.Context, inst installation, r *run, o Options) (*
 			return nil, err
 		}
 	}
-	p := &Postgres{Addr: r.addr(postgresPort), Dir: data, superuserPassword: string(password)}
-	p.SuperuserDSN = p.dsn("postgres", p.superuserPassword, "postgres")
-
 	settings := []string{
 		"listen_addresses=127.0.0.1",
-		"port=" + strconv.Itoa(r.ports+postgresPort),
 		"unix_socket_directories=",
 		"max_connections=200",
 		"log_line_prefix=%m [%p] %u@%d ",
@@ -63,12 +56,22 @@ func startPostgres(ctx context.Context, inst installation, r *run, o Options) (*
 	if !o.Durable {
 		settings = append(settings, "fsync=off", "full_page_writes=off")
 	}
-	args := []string{"-D", data}
+	return startPostgresIn(ctx, inst, r, "postgres", data, postgresPort, env, settings)
+}
+
+func startPostgresIn(ctx context.Context, inst installation, r *run, name, data string, port int, env, settings []string) (*Postgres, error) {
+	password, err := os.ReadFile(inst.postgresTemplate + ".password")
+	if err != nil {
+		return nil, err
+	}
+	p := &Postgres{Addr: r.addr(port), Dir: data, superuserPassword: string(password), settings: settings}
+	p.SuperuserDSN = p.dsn("postgres", p.superuserPassword, "postgres")
+	args := []string{"-D", data, "-c", "port=" + strconv.Itoa(r.ports+port)}
 	for _, s := range settings {
 		args = append(args, "-c", s)
 	}
 	p.Service = r.add(&Service{
-		name:  "postgres",
+		name:  name,
 		path:  filepath.Join(inst.postgresBin, "postgres"),
 		args:  args,
 		env:   env,

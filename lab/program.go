@@ -22,6 +22,9 @@ func (l *Lab) Program(name, path string, args, env []string, ready func(context.
 // ProgramAddr is an address of the lab's for a server of the caller's own.
 func (l *Lab) ProgramAddr() string { return l.run.addr(programPort) }
 
+// SpareAddr is another, for a second copy of it.
+func (l *Lab) SpareAddr() string { return l.run.addr(proxyPort) }
+
 // LogFile is what the service has written to its standard output and error.
 func (s *Service) LogFile() string { return filepath.Join(s.dir, s.name+".log") }
 

@@ -30,19 +30,26 @@ var ProgramACL = []string{
 }
 
 func startRedis(ctx context.Context, inst installation, r *run, o Options) (*Redis, error) {
-	data := filepath.Join(r.dir, "redis")
+	fsync := "no"
+	if o.Durable {
+		fsync = "everysec"
+	}
+	return startRedisAs(ctx, inst, r, nil, "redis", redisPort, "--appendfsync", fsync)
+}
+
+func startRedisAs(ctx context.Context, inst installation, r *run, of *Redis, name string, port int, more ...string) (*Redis, error) {
+	data := filepath.Join(r.dir, name)
 	if err := os.Mkdir(data, 0o700); err != nil {
 		return nil, err
 	}
 	if err := os.Chown(data, int(inst.redisUser.Uid), int(inst.redisUser.Gid)); err != nil {
 		return nil, err
 	}
-	fsync := "no"
-	if o.Durable {
-		fsync = "everysec"
+	red := &Redis{Addr: r.addr(port), User: "parley", Password: rand.Text()}
+	if of != nil { // a copy has the same users
+		red.User, red.Password = of.User, of.Password
 	}
-	red := &Redis{Addr: r.addr(redisPort), User: "parley", Password: rand.Text()}
-	access := filepath.Join(r.dir, "redis.acl")
+	access := filepath.Join(r.dir, name+".acl")
 	rules := fmt.Sprintf("user default on nopass ~* &* +@all\nuser %s on >%s %s\n", red.User, red.Password, strings.Join(ProgramACL, " "))
 	if err := os.WriteFile(access, []byte(rules), 0o600); err != nil {
 		return nil, err
@@ -51,13 +58,13 @@ func startRedis(ctx context.Context, inst installation, r *run, o Options) (*Red
 		return nil, err
 	}
 	red.Service = r.add(&Service{
-		name: "redis",
+		name: name,
 		path: "/usr/bin/redis-server",
-		args: []string{
-			"--bind", "127.0.0.1", "--port", strconv.Itoa(r.ports + redisPort),
+		args: append([]string{
+			"--bind", "127.0.0.1", "--port", strconv.Itoa(r.ports + port),
 			"--daemonize", "no", "--dir", data, "--aclfile", access,
-			"--save", "", "--appendonly", "yes", "--appendfsync", fsync,
-		},
+			"--save", "", "--appendonly", "yes",
+		}, more...),
 		attr:    syscall.SysProcAttr{Credential: inst.redisUser},
 		dir:     r.dir,
 		ready:   red.ping,

@@ -42,6 +42,10 @@ const (
 	redisPort
 	carrierPort
 	programPort
+	proxyPort
+	standbyPort // of Postgres
+	replicaPort // of Redis
+	sentinelPort
 	rtpPorts = 10 // and all that follow
 )
 
@@ -94,8 +98,10 @@ func (r *run) add(s *Service) *Service {
 	return s
 }
 
-func (r *run) addr(offset int) string {
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.ports+offset))
+func (r *run) addr(offset int) string { return r.addrOn("127.0.0.1", offset) }
+
+func (r *run) addrOn(host string, offset int) string {
+	return net.JoinHostPort(host, strconv.Itoa(r.ports+offset))
 }
 
 func (r *run) close() error {

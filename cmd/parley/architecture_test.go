@@ -31,6 +31,8 @@ var architecture = map[string]string{
 	"ivr/ivrtest":     "dialplan ivr ivr/money",
 	"asterisk-config": "",
 	"docker/asterisk": "asterisk-config",
+	"docker":          "",
+	"docker/demo":     "lab/phone lab/stage",
 	"lab":             "asterisk-config",
 	"lab/phone":       "",
 	"lab/pushlab":     "",
@@ -41,6 +43,8 @@ var architecture = map[string]string{
 	"lab/soak":        "host/client lab lab/phone lab/stage",
 	"lab/abuse":       "",
 	"lab/vuln":        "",
+	"lab/cluster":     "",
+	"packaging":       "",
 	"cmd/demo":        "host/client lab/stage lab/phone",
 }
 

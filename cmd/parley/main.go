@@ -53,7 +53,7 @@ from the environment, which goes before it: postgres.dsn is PARLEY_POSTGRES_DSN.
 		a.serveCommand(), a.migrateCommand(), a.settingsCommand(),
 		a.planCommand(), a.clientCommand(), a.advisorCommand(), a.lineCommand(),
 		a.loanCommand(), a.verifyCommand(), a.callsCommand(), a.adjustCommand(), a.ledgerCommand(),
-		a.tokenCommand(), a.siteKeyCommand(), a.blockCommand(), a.nodeCommand(),
+		a.tokenCommand(), a.siteKeyCommand(), a.blockCommand(), a.nodeCommand(), a.readyCommand(),
 	)
 	return root
 }

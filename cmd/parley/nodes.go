@@ -18,10 +18,11 @@ import (
 
 const (
 	// registeredEvery is how often it is looked which phones are registered here.
-	registeredEvery = 2 * time.Second
+	registeredEvery = time.Second
 
-	// locateTakes bounds how long a call waits to learn where its advisor's phone is.
-	locateTakes = time.Second
+	// locateTakes bounds how long a call waits to learn where its advisor's phone is: long
+	// enough for one that has only just registered to be recorded.
+	locateTakes, locateEvery = 2500 * time.Millisecond, 250 * time.Millisecond
 )
 
 // neighbours does what a node does for the others, and they for it, until ctx ends: it tells
@@ -103,14 +104,23 @@ func (c config) elsewhere(s *store.Store, log *slog.Logger) func(context.Context
 	return func(ctx context.Context, endpoint string) string {
 		ctx, cancel := context.WithTimeout(ctx, locateTakes)
 		defer cancel()
-		nodes, err := s.RegisteredAt(ctx, endpoint)
-		if err != nil {
-			log.Warn("it is not known where an advisor's phone is; it is rung here", "err", err)
+		for {
+			nodes, err := s.RegisteredAt(ctx, endpoint)
+			switch {
+			case err != nil:
+				log.Warn("it is not known where an advisor's phone is; it is rung here", "err", err)
+				return ""
+			case len(nodes) > 0 && nodes[0].Name == c.node:
+				return ""
+			case len(nodes) > 0:
+				return nodes[0].SIP
+			}
+			select {
+			case <-ctx.Done():
+				return "" // it will be found to be nowhere
+			case <-time.After(locateEvery):
+			}
 		}
-		if len(nodes) == 0 || nodes[0].Name == c.node {
-			return ""
-		}
-		return nodes[0].SIP
 	}
 }
 

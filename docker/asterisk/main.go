@@ -1,6 +1,5 @@
-// Command asterisk is the entry point of Asterisk's image: it writes Asterisk's files
-// from the environment and becomes Asterisk. It is the only part of the program that
-// knows what Docker calls things.
+// Command asterisk is the entry point of Asterisk's image, and of its unit on a bare machine:
+// it writes Asterisk's files from the environment and becomes Asterisk.
 package main
 
 import (
@@ -28,8 +27,10 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	if v.MediaAddress, err = ownAddress(); err != nil {
-		return err
+	if v.MediaAddress == "" {
+		if v.MediaAddress, err = ownAddress(); err != nil {
+			return err
+		}
 	}
 	// Debian keeps modules in a directory named for the processor.
 	modules, err := filepath.Glob("/usr/lib/*/asterisk/modules")
@@ -71,6 +72,11 @@ func values(getenv func(string) string) (asteriskconfig.Values, error) {
 		}
 	}
 	secret(&v.ARIPassword, "PARLEY_ASTERISK_PASSWORD")
+	text(&v.SIPAddr, "SIP_ADDR")
+	text(&v.MediaAddress, "MEDIA_ADDRESS")
+	text(&v.NodeAddresses, "NODE_ADDRESSES")
+	text(&v.SystemName, "SYSTEM_NAME")
+	number(&v.HTTPPort, "HTTP_PORT")
 	text(&v.ExternalAddress, "EXTERNAL_ADDRESS")
 	number(&v.RTPStart, "RTP_START")
 	number(&v.RTPEnd, "RTP_END")
@@ -86,12 +92,12 @@ func values(getenv func(string) string) (asteriskconfig.Values, error) {
 	return v, errors.Join(faults...)
 }
 
-// ownAddress is the container's address on the network that leads out. Nothing is sent:
+// ownAddress is this machine's, or the container's, address on the network that leads out. Nothing is sent:
 // connecting UDP only chooses a route.
 func ownAddress() (string, error) {
 	conn, err := net.Dial("udp4", "192.0.2.1:9")
 	if err != nil {
-		return "", fmt.Errorf("find the container's own address: %w", err)
+		return "", fmt.Errorf("find this machine's own address; or set MEDIA_ADDRESS: %w", err)
 	}
 	defer conn.Close()
 	return conn.LocalAddr().(*net.UDPAddr).IP.String(), nil

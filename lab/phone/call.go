@@ -31,6 +31,7 @@ type Call struct {
 	mu         sync.Mutex
 	remote     sip.ToHeader // To of our requests; tagged once the peer has answered
 	target     sip.Uri      // the peer's Contact
+	routes     []string     // the proxies that want to see our requests, the nearest first
 	cseq       uint32       // of our last request
 	vanished   bool
 	answeredAt time.Time
@@ -211,9 +212,20 @@ func (c *Call) request(method sip.RequestMethod) *sip.Request {
 	req.AppendHeader(&id)
 	req.AppendHeader(&sip.CSeqHeader{SeqNo: c.cseq, MethodName: method})
 	req.AppendHeader(&contact)
+	for _, route := range c.routes {
+		req.AppendHeader(sip.NewHeader("Route", route))
+	}
 	req.SetTransport("UDP")
 	req.SetDestination(c.dest)
 	return req
+}
+
+// routesOf are the proxies that a message has come by, in its order (RFC 3261 12.1).
+func routesOf(m sip.Message) (routes []string) {
+	for _, h := range m.GetHeaders("Record-Route") {
+		routes = append(routes, h.Value())
+	}
+	return routes
 }
 
 // refresh takes the peer's new Contact, if it gives one (RFC 3261 12.2).

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -200,6 +201,8 @@ func (c *Call) established(ctx context.Context, tx sip.ClientTransaction, res *s
 	c.refresh(res.Contact())
 	c.mu.Lock()
 	c.remote = *sip.HeaderClone(res.To()).(*sip.ToHeader)
+	c.routes = routesOf(res)
+	slices.Reverse(c.routes)
 	c.mu.Unlock()
 
 	ack := c.request(sip.ACK)

@@ -209,7 +209,7 @@ func (p *Phone) receive(req *sip.Request, tx sip.ServerTransaction) (*Incoming, 
 	tagged.To().Params.Add("tag", sip.GenerateTagN(16))
 	call.local, call.remote = tagged.To().AsFrom(), tagged.From().AsTo()
 	call.target = *req.Contact().Address.Clone()
-	call.dest = req.Source()
+	call.dest, call.routes = req.Source(), routesOf(req)
 	call.incoming = &Incoming{call: call, req: tagged, tx: tx, settled: make(chan struct{})}
 	p.agent.adopt(call)
 	return call.incoming, 0

@@ -69,6 +69,12 @@ type Advisor struct {
 // NewAdvisor adds an advisor with an unverified line: a SIP phone that registers
 // with us.
 func (s *Stage) NewAdvisor(ctx context.Context, name string) (*Advisor, error) {
+	return s.NewAdvisorAt(ctx, name, s.Lab.Asterisk.SIPAddr)
+}
+
+// NewAdvisorAt is [Stage.NewAdvisor] for a phone that registers with another node, or
+// through a proxy: host:port.
+func (s *Stage) NewAdvisorAt(ctx context.Context, name, exchange string) (*Advisor, error) {
 	a := &Advisor{}
 	if err := s.ParleyJSON(ctx, a, "advisor", "add", name); err != nil {
 		return nil, err
@@ -79,43 +85,53 @@ func (s *Stage) NewAdvisor(ctx context.Context, name string) (*Advisor, error) {
 	}
 	a.Line = line.ID
 	var err error
-	a.Phone, err = s.register(ctx, line.User, line.Password)
+	a.Phone, err = s.register(ctx, exchange, line.User, line.Password)
 	return a, err
 }
 
 // NewVerifiedAdvisor adds an advisor and verifies their line as they would.
 func (s *Stage) NewVerifiedAdvisor(ctx context.Context, name string) (*Advisor, error) {
-	a, err := s.NewAdvisor(ctx, name)
+	return s.NewVerifiedAdvisorAt(ctx, name, s.Lab.Asterisk.SIPAddr)
+}
+
+// NewVerifiedAdvisorAt is the same for a phone that registers elsewhere.
+func (s *Stage) NewVerifiedAdvisorAt(ctx context.Context, name, exchange string) (*Advisor, error) {
+	a, err := s.NewAdvisorAt(ctx, name, exchange)
 	if err != nil {
 		return nil, err
 	}
+	return a, s.Verify(ctx, a)
+}
+
+// Verify verifies an advisor's line, as they would.
+func (s *Stage) Verify(ctx context.Context, a *Advisor) error {
 	verify, err := s.StartVerification(ctx, a.Line)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ringing, err := a.Phone.Accept(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	call, err := ringing.Answer(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := call.Keys(ctx, verify.Code+"#"); err != nil {
-		return nil, err
+		return err
 	}
 	if _, err = verify.Wait(); err != nil {
-		return nil, err
+		return err
 	}
-	return a, call.Hangup(ctx)
+	return call.Hangup(ctx)
 }
 
 // register tries until the program has made the endpoint, which it does on a
 // notice. The phone stays registered until ctx ends.
-func (s *Stage) register(ctx context.Context, user, password string) (*phone.Phone, error) {
+func (s *Stage) register(ctx context.Context, exchange, user, password string) (*phone.Phone, error) {
 	const patience = 15 * time.Second
 	for give := time.Now().Add(patience); ; {
-		p, err := phone.Register(ctx, "127.0.0.1:0", s.Lab.Asterisk.SIPAddr, user, password)
+		p, err := phone.Register(ctx, "127.0.0.1:0", exchange, user, password)
 		if err == nil || time.Now().After(give) {
 			return p, err
 		}

@@ -6,6 +6,7 @@ package stage
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -48,7 +49,8 @@ type Stage struct {
 	OwnerDSN string // of the database's owner, whom the program is not
 
 	bin    string
-	served int // how often the program has said that it serves
+	dir    string // where commands run
+	served int    // how often the program has said that it serves
 }
 
 // Open builds the program and sets everything up, with the plan active and the
@@ -64,6 +66,7 @@ func Open(ctx context.Context, o Options) (_ *Stage, err error) {
 	if s.Lab, err = lab.Start(ctx, o.Lab); err != nil {
 		return nil, err
 	}
+	s.dir = s.Lab.Dir()
 	if s.bin = o.Binary; s.bin == "" {
 		s.bin = filepath.Join(s.Lab.Dir(), "parley")
 		if err := Build(ctx, s.bin); err != nil {
@@ -82,7 +85,8 @@ func Open(ctx context.Context, o Options) (_ *Stage, err error) {
 	if err := s.Activate(ctx, o.Plan); err != nil {
 		return nil, err
 	}
-	if s.Carrier, err = phone.NewCarrier(ctx, s.Lab.Asterisk.CarrierAddr, s.Lab.Asterisk.SIPAddr); err != nil {
+	exchange := cmp.Or(s.Lab.Proxy, s.Lab.Asterisk.SIPAddr)
+	if s.Carrier, err = phone.NewCarrier(ctx, s.Lab.Asterisk.CarrierAddr, exchange); err != nil {
 		return nil, err
 	}
 	own := s.Env
@@ -103,6 +107,12 @@ func Build(ctx context.Context, into string) error {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return nil
+}
+
+// Attach is a stage whose exchange runs elsewhere, such as in containers: the program's
+// commands are run in dir, with the settings of the environment, and the carrier is ours.
+func Attach(bin, dir string, carrier *phone.Carrier) *Stage {
+	return &Stage{bin: bin, dir: dir, Carrier: carrier}
 }
 
 // Close ends all of it.
@@ -138,7 +148,7 @@ func (s *Stage) settings(ctx context.Context, o Options) error {
 		"PARLEY_ASTERISK_URL=" + asterisk.URL,
 		"PARLEY_ASTERISK_USER=" + asterisk.User,
 		"PARLEY_ASTERISK_PASSWORD=" + asterisk.Password,
-		"PARLEY_ASTERISK_MEDIA_ADDRESS=127.0.0.1",
+		"PARLEY_ASTERISK_MEDIA_ADDRESS=" + cmp.Or(o.Lab.Host, "127.0.0.1"),
 		"PARLEY_PROMPTS_DIR=" + asterisk.PromptsDir,
 		"PARLEY_PROMPTS_ASTERISK_DIR=" + asterisk.PromptsPath,
 		"PARLEY_PROMPTS_CACHE=" + filepath.Join(cache, "parley", "prompts"),
@@ -160,7 +170,7 @@ func (s *Stage) settings(ctx context.Context, o Options) error {
 
 // Activate saves a plan and makes it hold.
 func (s *Stage) Activate(ctx context.Context, plan string) error {
-	file := filepath.Join(s.Lab.Dir(), "plan.yaml")
+	file := filepath.Join(s.dir, "plan.yaml")
 	if err := os.WriteFile(file, []byte(plan), 0o644); err != nil {
 		return err
 	}
@@ -177,7 +187,7 @@ func (s *Stage) Activate(ctx context.Context, plan string) error {
 func (s *Stage) Parley(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, s.bin, args...)
 	cmd.Env = append(os.Environ(), s.Env...)
-	cmd.Dir = s.Lab.Dir()
+	cmd.Dir = s.dir
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -201,15 +211,15 @@ func (s *Stage) ParleyJSON(ctx context.Context, answer any, args ...string) erro
 func (s *Stage) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.bin, args...)
 	cmd.Env = append(os.Environ(), s.Env...)
-	cmd.Dir = s.Lab.Dir()
+	cmd.Dir = s.dir
 	return cmd
 }
 
-// Copy is one more copy of the program, not started yet. It is up when it has said
-// something for the first time.
-func (s *Stage) Copy(name, says string) *lab.Service {
+// Copy is one more copy of the program, not started yet, with more settings of its own. It is
+// up when it has said something for the first time.
+func (s *Stage) Copy(name, says string, more ...string) *lab.Service {
 	var made *lab.Service
-	own := slices.Concat(s.Env, []string{"PARLEY_HTTP_ADDR=127.0.0.1:0"})
+	own := slices.Concat(s.Env, []string{"PARLEY_HTTP_ADDR=127.0.0.1:0"}, more)
 	made = s.Lab.Program(name, s.bin, []string{"serve"}, own, func(context.Context) error {
 		text, _ := os.ReadFile(made.LogFile())
 		if !bytes.Contains(text, []byte(`"msg":"`+says+`"`)) {
