@@ -73,7 +73,12 @@ func (p Plan) E164(text string) (string, bool) {
 	if err != nil || !phonenumbers.IsPossibleNumber(n) {
 		return "", false
 	}
-	return phonenumbers.Format(n, phonenumbers.E164), true
+	number := phonenumbers.Format(n, phonenumbers.E164)
+	// Some that are all zeros are another number when they are read again.
+	if again, err := phonenumbers.Parse(number, "ZZ"); err != nil || phonenumbers.Format(again, phonenumbers.E164) != number {
+		return "", false
+	}
+	return number, true
 }
 
 func (r *reader) destinations(n *yaml.Node, path string) Destinations {

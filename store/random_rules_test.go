@@ -208,12 +208,17 @@ func newClockwork(db *sqlx.DB) (c *clockwork, err error) {
 type reasons struct {
 	Taken     bool // the advisor: a call, a reservation, somebody in line, an appointment
 	Mine      bool // the client's own already
+	Behind    bool // somebody who could talk is before the client in line
 	OnLine    bool `db:"on_line"`
 	Available money.Amount
 }
 
 const why = `
-		SELECT EXISTS (SELECT FROM calls WHERE advisor = $2 AND ended_at IS NULL)
+		SELECT EXISTS (SELECT FROM waits w WHERE advisor = $2 AND client <> $1 AND state = 'waiting' AND ready_at <= clock_timestamp()
+				AND NOT EXISTS (SELECT FROM calls WHERE client = w.client AND ended_at IS NULL)
+				AND NOT EXISTS (SELECT FROM loans WHERE client = w.client AND advisor <> $2 AND reserves AND until > clock_timestamp())
+				AND ticket < coalesce((SELECT ticket FROM waits WHERE advisor = $2 AND client = $1 AND state = 'waiting'), 9e18)) AS behind,
+			EXISTS (SELECT FROM calls WHERE advisor = $2 AND ended_at IS NULL)
 			OR EXISTS (SELECT FROM loans WHERE advisor = $2 AND client <> $1 AND reserves AND until > clock_timestamp())
 			OR EXISTS (SELECT FROM waits WHERE advisor = $2 AND client <> $1 AND ended_at IS NULL)
 			OR EXISTS (SELECT FROM appointments WHERE advisor = $2 AND state IN ('accepted', 'calling', 'open')) AS taken,
@@ -230,6 +235,8 @@ func (r reasons) tapped(err error) error {
 		return fmt.Errorf("a client with %v is refused for lack of money, %w", r.Available, errWrong)
 	case r.Mine: // it is told again, whatever has changed
 		return err
+	case err == nil && r.Behind:
+		return fmt.Errorf("a client may talk, and others wait before them, %w", errWrong)
 	case err == nil && r.Available < least:
 		return fmt.Errorf("a client with %v may talk, %w", r.Available, errWrong)
 	case errors.Is(err, ivr.ErrAdvisorBusy) && !r.Taken:

@@ -108,7 +108,7 @@ func (h *chance) day(seed uint64) error {
 	for range 3 {
 		h.clients = append(h.clients, h.hosted.client(money.Amount(h.IntN(4))*price/2))
 	}
-	for range 6 + h.IntN(8) {
+	for range 8 + h.IntN(8) {
 		if err := h.step(); err != nil {
 			return err
 		}
@@ -190,7 +190,7 @@ var deeds = []struct {
 }{
 	{"a tap", (*chance).taps}, {"a tap", (*chance).taps}, {"a tap", (*chance).taps},
 	{"a talk is taken back", (*chance).cancels},
-	{"a client waits", (*chance).joins}, {"a client waits", (*chance).joins},
+	{"a client waits", (*chance).joins}, {"a client waits", (*chance).joins}, {"a client waits", (*chance).joins},
 	{"a client waits no more", (*chance).leaves},
 	{"a client dials", (*chance).dials}, {"a client dials", (*chance).dials},
 	{"a call is claimed", (*chance).claims}, {"a call is claimed", (*chance).claims},
@@ -206,6 +206,9 @@ var deeds = []struct {
 	{"the same again", (*chance).twice},
 }
 
+// anAdvisor is mostly the same one, whom many then want.
+func (h *chance) anAdvisor() ivr.AdvisorID { return h.advisors[h.IntN(4)/3] }
+
 func pick[T any](r *rand.Rand, of []T) (one T, some bool) {
 	if len(of) == 0 {
 		return one, false
@@ -214,7 +217,7 @@ func pick[T any](r *rand.Rand, of []T) (one T, some bool) {
 }
 
 func (h *chance) taps() error {
-	client, advisor, key := h.clients[h.IntN(3)], h.advisors[h.IntN(2)], ivr.NewID("key")
+	client, advisor, key := h.clients[h.IntN(3)], h.anAdvisor(), ivr.NewID("key")
 	var before reasons
 	if err := h.owner.why.Get(&before, client, advisor); err != nil {
 		return err
@@ -243,7 +246,7 @@ func (h *chance) cancels() error {
 }
 
 func (h *chance) joins() error {
-	client, advisor, key := h.clients[h.IntN(3)], h.advisors[h.IntN(2)], ivr.NewID("key")
+	client, advisor, key := h.clients[h.IntN(3)], h.anAdvisor(), ivr.NewID("key")
 	mode := []WaitMode{OnPage, CalledBack}[h.IntN(2)]
 	var answer WaitID
 	return h.ask(func(ctx context.Context, s *Store) error {
@@ -373,7 +376,7 @@ func (h *chance) callEnds() error {
 
 func (h *chance) asksFor() error {
 	at := berlin(time.Duration(1+h.IntN(40)) * time.Minute)
-	r := h.wish(h.clients[h.IntN(3)], h.advisors[h.IntN(2)], at, []Mode{HostCalls, DialIn}[h.IntN(2)])
+	r := h.wish(h.clients[h.IntN(3)], h.anAdvisor(), at, []Mode{HostCalls, DialIn}[h.IntN(2)])
 	request := h.request("ask")
 	return h.ask(func(ctx context.Context, s *Store) error {
 		a, err := s.AskAppointment(ctx, request, h.plan, "test", r)
@@ -429,7 +432,7 @@ func (h *chance) key() error {
 }
 
 func (h *chance) presence() error {
-	advisor, on := h.advisors[h.IntN(2)], h.IntN(3) > 0
+	advisor, on := h.anAdvisor(), h.IntN(3) > 0
 	return h.ask(func(ctx context.Context, s *Store) error { return s.SetPresence(ctx, advisor, on) })
 }
 

@@ -73,6 +73,6 @@ func (a *app) ledgerCommand() *cobra.Command {
 			}
 			return say(accounts, "%s", strings.TrimRight(text.String(), "\n")), err
 		}),
-	})
+	}, a.missingCommand())
 	return ledger
 }
