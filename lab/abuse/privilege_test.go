@@ -177,7 +177,7 @@ func TestRedisLetsTheProgramSendNoticesAlone(t *testing.T) {
 	}
 	compose, err := os.ReadFile("../../docker/compose.yaml")
 	s.must(err)
-	if want := "$$REDIS_PASSWORD " + strings.Join(lab.ProgramACL, " "); !strings.Contains(string(compose), want) || !strings.Contains(string(compose), "user default off") {
+	if want := "user parley on >%s " + strings.Join(lab.ProgramACL, " "); !strings.Contains(string(compose), want) || !strings.Contains(string(compose), "user default off") {
 		s.Errorf("the compose file does not say %q", want)
 	}
 	record(t, fmt.Sprintf("%d commands of Redis as the program's user", len(forbidden)), "all refused; notices pass")
