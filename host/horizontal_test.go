@@ -56,6 +56,7 @@ func TestEveryRouteWithAnothersThing(t *testing.T) {
 		"PUT /v1/advisors/{id}/clients/{client}/note": `{"note": "not mine"}`,
 		"PUT /v1/advisors/{id}/hours":                 `{"zone": "Europe/Berlin"}`,
 		"POST /v1/advisors/{id}/lines":                `{"kind": "sip"}`,
+		"PUT /v1/advisors/{id}/push":                  `{"endpoint": "https://push.example/send/abc", "p256dh": "BNcR", "auth": "tBHI"}`,
 		"PUT /v1/advisors/{id}/presence":              `{"on_line": false}`,
 		"PUT /v1/advisors/{id}/push":                  `{"endpoint": "https://push.example/x", "p256dh": "AAAA", "auth": "AAAA"}`,
 		"POST /v1/appointments/{id}/cancellation":     `{"reason": "not mine"}`,
@@ -115,7 +116,7 @@ func TestEveryRouteWithAnothersThing(t *testing.T) {
 				}
 				status, text := ask(route, by)
 				if status != 404 && status != 403 {
-					t.Errorf("%s of another, as %s: %d %s", route, role, status, text)
+					t.Errorf("%s of another, as %s: %d %s (a new route needs a body above that is right but for whose it is)", route, role, status, text)
 				}
 				for _, secret := range secrets {
 					if secret != "" && strings.Contains(text, secret) {
