@@ -34,6 +34,7 @@ type readiness struct {
 	service   atomic.Pointer[ivr.Service] // once it answers calls
 	recovered atomic.Bool                 // earlier processes' calls are taken over
 	draining  atomic.Bool                 // new calls are other nodes'
+	deaf      atomic.Bool                 // Asterisk takes no calls
 	stopping  context.Context
 }
 
@@ -45,6 +46,8 @@ func (r *readiness) check(context.Context) error {
 		return errors.New("standing by: another copy serves")
 	case !r.connected():
 		return errors.New("Asterisk is not connected")
+	case r.deaf.Load():
+		return errNoCalls
 	case !r.recovered.Load():
 		return errors.New("calls of an earlier process are being taken over")
 	case r.draining.Load():

@@ -188,6 +188,7 @@ func (o *owner) serve(ctx context.Context) error {
 	background.Go(func() { keepAppointments(ctx, s, o.plans, log) })
 	background.Go(func() { followPlans(ctx, service, o.plans, s, log) })
 	background.Go(func() { pushEndpoints(ctx, asterisk, s, log) })
+	background.Go(func() { watchCalls(ctx, asterisk, ready, log) })
 	background.Go(func() { endAsked(ctx, service, s, log) })
 	background.Go(func() { o.neighbours(ctx, asterisk, service) })
 
