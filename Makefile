@@ -3,7 +3,7 @@
 # The race detector needs a C compiler; a fresh machine may have none.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: help demo run web browser pictures test short check fuzz simulate soak update build cluster-test kamailio deb deb-test docker-test vuln sbom abuse clean
+.PHONY: help demo run web browser pictures test short check fuzz simulate soak update build cluster-test kamailio deb deb-test docker-test vuln sbom abuse faults clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,9 +15,9 @@ run: web ## leave Asterisk, Postgres, Redis and the program up until Ctrl-C
 	go run ./cmd/demo -stay
 
 test: web browser check ## run all tests, on real parts
-	go test $(RACE) -p 1 -timeout 20m $$(go list ./... | grep -v -e lab/stage -e lab/browser -e lab/soak -e lab/abuse -e lab/cluster -e packaging -e 'parley/docker$$')
+	go test $(RACE) -p 1 -timeout 20m $$(go list ./... | grep -v -e lab/stage -e lab/browser -e lab/soak -e lab/abuse -e lab/faults -e lab/cluster -e packaging -e 'parley/docker$$')
 	@# Telephones are listened to in real time: alone, and without the race detector.
-	go test -p 1 -timeout 20m ./lab/stage ./lab/browser ./lab/soak ./lab/abuse
+	go test -p 1 -timeout 20m ./lab/stage ./lab/browser ./lab/soak ./lab/abuse ./lab/faults
 
 # What the pages are made of: nothing is done where none of it has changed.
 PAGES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/pictures/*' \
@@ -64,6 +64,11 @@ simulate: ## play random calls, and days of a host, in a town of faults: make si
 
 soak: web ## have people call, while parts are killed, and write docs/soak.md: make soak HOURS=1 RATE=100
 	go run ./lab/soak -for $(or $(HOURS),1)h -rate $(or $(RATE),100) -report docs/soak.md -command 'make soak HOURS=$(or $(HOURS),1) RATE=$(or $(RATE),100)'
+
+faults: ## make every fault on the real parts, see what holds, and write docs/faults.md: make faults TIMES=2
+	@ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || { $(APT) update && $(APT) install -y --no-install-recommends libfaketime; }
+	@mkdir -p docs
+	go test -count=1 -timeout 1h ./lab/faults -all -times $(or $(TIMES),1) -report $(CURDIR)/docs/faults.md -commit $$(git rev-parse --short HEAD)
 
 update: ## rewrite the call transcripts; the diff is the review of a change of behaviour
 	go test ./ivr -run TestCalls -update

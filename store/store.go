@@ -40,8 +40,9 @@ type Config struct {
 }
 
 // patience is how long Postgres may take over one operation, with its retries and
-// the wait for a connection. A caller on the telephone waits that long at most.
-const patience = 5 * time.Second
+// the wait for a connection. A caller on the telephone waits that long at most,
+// and hears within five seconds that we are sorry.
+const patience = 4 * time.Second
 
 // ErrConflict: the same ID came with other content. Nothing was written.
 var ErrConflict = ivr.ErrConflict

@@ -3,6 +3,8 @@ package faults
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -38,7 +40,8 @@ var invariants = []struct{ name, query string }{
 	{"A1: no call is open", `SELECT id FROM calls WHERE ended_at IS NULL`},
 	{"A2: no client and no advisor was in two calls", `
 		SELECT a.id FROM calls a JOIN calls b ON a.id < b.id AND (a.client = b.client OR a.advisor = b.advisor)
-			AND tstzrange(a.opened_at, a.ended_at) && tstzrange(b.opened_at, b.ended_at)`},
+			AND tstzrange(least(a.opened_at, a.ended_at), greatest(a.opened_at, a.ended_at))
+				&& tstzrange(least(b.opened_at, b.ended_at), greatest(b.opened_at, b.ended_at))`},
 	{"D1: a number was lent to one pair at a time", `
 		SELECT a.id FROM loans a JOIN loans b ON a.id < b.id AND a.did = b.did
 			AND tstzrange(a.made_at, a.kept_until) && tstzrange(b.made_at, b.kept_until)`},
@@ -51,12 +54,12 @@ var invariants = []struct{ name, query string }{
 
 // check is after every fault: all that must hold, by SQL, by Asterisk's own lists, by
 // what the phones saw, and by one more call.
-func (s *scene) check(says []string) {
+func (s *scene) check(says []string, counted string) {
 	s.Helper()
 	if s.healed.IsZero() {
 		s.heal()
 	}
-	s.recovered()
+	s.serves()
 	s.left()
 	s.answered()
 	s.left()
@@ -72,15 +75,43 @@ func (s *scene) check(says []string) {
 		s.Errorf("M1, M3: the audit: %v", err)
 	}
 	s.logged(says)
+	if counted != "" && s.counter(counted) == 0 {
+		s.Errorf("O1: /metrics does not count %s", counted)
+	}
 }
 
-// recovered is R1: the program serves again.
-func (s *scene) recovered() {
+// counter is a series of the program's metrics.
+func (s *scene) counter(name string) (value float64) {
 	s.Helper()
-	if !eventually(time.Until(s.healed.Add(recovers)), s.ready) {
+	at := ""
+	for line := range strings.Lines(s.Log()) {
+		var l struct{ Msg, Addr string }
+		if json.Unmarshal([]byte(line), &l) == nil && l.Msg == "metrics" {
+			at = l.Addr // of the last that was started
+		}
+	}
+	resp, err := http.Get("http://" + at + "/metrics")
+	s.must(err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	s.must(err)
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "parley_"+name+" "); ok {
+			_, err = fmt.Sscan(rest, &value)
+			s.must(err)
+		}
+	}
+	return value
+}
+
+// serves is R1: the program serves again.
+func (s *scene) serves() {
+	s.Helper()
+	took, again := <-s.recovered
+	if !again || !s.ready() {
 		s.Fatalf("R1: not ready %v after the fault was healed\n%s", recovers, s.tail())
 	}
-	s.saw.recovery = time.Since(s.healed)
+	s.saw.recovery = took
 }
 
 // left is T2 and A1: nothing is left in Asterisk of calls that are over, and nobody is
@@ -159,8 +190,12 @@ func (p *pair) check() {
 		}
 		return
 	}
-	end := p.last()
-	if over := end.Sub(p.began) - time.Duration(p.money/perSecond)*time.Second; over > 2*time.Second {
+	_, last := p.a.ToneTimes(clientTone)
+	_, end := p.c.ToneTimes(advisorTone)
+	if end.After(last) {
+		last = end
+	}
+	if over := last.Sub(p.began) - time.Duration(p.money/perSecond)*time.Second; over > 2*time.Second {
 		p.s.Errorf("T1: they heard each other for %v longer than was paid for", over)
 	}
 	const noticed = 300 * time.Millisecond
@@ -177,16 +212,6 @@ func (p *pair) check() {
 	if p.over.IsZero() && heard < time.Duration(p.money/perSecond)*time.Second-time.Second {
 		p.s.saw.dropped++
 	}
-}
-
-// last is until when one of the two could hear the other.
-func (p *pair) last() time.Time {
-	_, c := p.c.ToneTimes(advisorTone)
-	_, a := p.a.ToneTimes(clientTone)
-	if a.After(c) {
-		return a
-	}
-	return c
 }
 
 // logged is O1: the fault shows in the log, with the call's ID where it concerns one.

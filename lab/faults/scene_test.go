@@ -35,9 +35,10 @@ type scene struct {
 	db                        *sql.DB // as the database's owner, past the wires
 	anna                      *stage.Advisor
 
-	pairs  []*pair
-	healed time.Time
-	saw    sight
+	pairs     []*pair
+	healed    time.Time
+	recovered chan time.Duration // since then, to readiness
+	saw       sight
 }
 
 // sight is what a fault showed.
@@ -53,7 +54,7 @@ func newScene(t *testing.T, o stage.Options) *scene {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	s := &scene{T: t, ctx: ctx}
-	o.Settings = s.wired
+	o.Settings, o.Binary = s.wired, program
 	var err error
 	if s.Stage, err = stage.Open(ctx, o); err != nil {
 		t.Fatal(err)
@@ -121,8 +122,18 @@ func (s *scene) note(format string, args ...any) {
 	s.saw.notes = append(s.saw.notes, fmt.Sprintf(format, args...))
 }
 
-// heal marks the moment in which the cause of the fault is gone.
-func (s *scene) heal() { s.healed = time.Now() }
+// heal marks the moment in which the cause of the fault is gone, or is about to go: from
+// then on it is watched when the program serves again.
+func (s *scene) heal() {
+	healed, recovered := time.Now(), make(chan time.Duration, 1)
+	s.healed, s.recovered = healed, recovered
+	go func() {
+		defer close(recovered)
+		if eventually(recovers, s.ready) {
+			recovered <- time.Since(healed)
+		}
+	}()
+}
 
 // restart starts the program again.
 func (s *scene) restart() {
@@ -318,6 +329,12 @@ func (s *scene) ready() bool {
 	}
 	resp.Body.Close()
 	return resp.StatusCode == http.StatusOK
+}
+
+// notReady waits until the program has noticed.
+func (s *scene) notReady() {
+	s.Helper()
+	s.until("the program is not ready", func() bool { return !s.ready() })
 }
 
 // record is a client's call in the database.

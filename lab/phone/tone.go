@@ -168,9 +168,8 @@ func (c *Call) Audio() []int16 {
 }
 
 // Silence is the time between two times in which the tone was not heard: the longest
-// stretch of it, and all of it together, within 40 ms. Stretches below least are left out.
+// stretch of it, and all of it together, within 20 ms. Stretches below least are left out.
 func (c *Call) Silence(hz int, from, to time.Time, least time.Duration) (longest, all time.Duration) {
-	const fine = 2 * frame
 	e := c.media.ear
 	pcm, start := e.audio(e.sampleAt(from))
 	last := from
@@ -179,14 +178,14 @@ func (c *Call) Silence(hz int, from, to time.Time, least time.Duration) (longest
 			longest, all = max(longest, d), all+d
 		}
 	}
-	for at := 0; at+fine <= len(pcm); at += fine {
+	for at := 0; at+frame <= len(pcm); at += frame { // which came as one
 		heard := e.arrival(start + at)
 		if heard.After(to) {
 			break
 		}
-		if isTone(pcm[at:at+fine], hz) {
+		if isTone(pcm[at:at+frame], hz) {
 			quiet(heard)
-			last = e.arrival(start + at + fine - 1).Add(frameTime)
+			last = heard.Add(frameTime)
 		}
 	}
 	quiet(to)

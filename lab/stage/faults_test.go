@@ -2,11 +2,8 @@ package stage
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
-
-	"parley/lab/phone"
 )
 
 // newStage is a stage that a test may break.
@@ -59,105 +56,5 @@ func TestProgramKilledInTalkAndStartedAgain(t *testing.T) {
 		s.Errorf("charged %d for %v", call.Charge, call.Talk())
 	}
 	s.balance(0)
-	s.audit()
-}
-
-// A kill -9 with nobody to start it again: Asterisk alone ends the talk when its
-// money does, and the next start charges what was proved, no more.
-func TestProgramKilledForGood(t *testing.T) {
-	stage, anna, ctx := newStage(t)
-	s := newSceneOn(t, ctx, stage, anna, 80) // eight seconds
-	client, advisor := s.talk()
-	began := s.began(client)
-	s.must(stage.Program.Kill())
-	s.ends(client)
-	s.ends(advisor)
-	for name, leg := range map[string]*phone.Call{"the client's": client, "the advisor's": advisor} {
-		if over := leg.EndedAt().Sub(began) - 8*time.Second; over > 3*time.Second {
-			s.Errorf("%s leg outlived the money by %v", name, over)
-		}
-	}
-	if heard := client.ToneShare(advisorTone, began.Add(8*time.Second+500*time.Millisecond), time.Now()); heard > 0.1 {
-		s.Errorf("the client heard the advisor after the money was spent: %.2f of the time", heard)
-	}
-
-	// Meanwhile who calls hears that we are sorry.
-	caller := s.dial()
-	s.hears(caller, "service-unavailable")
-	s.ends(caller)
-
-	s.must(stage.Program.Start(ctx))
-	call := s.recorded("completed")
-	if call.Charge > 80 {
-		s.Errorf("charged %d for %v", call.Charge, call.Talk())
-	}
-	s.balance(80 - call.Charge)
-	s.audit()
-}
-
-// A kill -9 while the advisor's phone rings: both legs end, nothing is charged, and
-// the advisor is free for the next call.
-func TestProgramKilledWhileRinging(t *testing.T) {
-	stage, anna, ctx := newStage(t)
-	s := newSceneOn(t, ctx, stage, anna, 2000)
-	client := s.dial()
-	s.must(client.Keys(ctx, "#"))
-	ringing, err := anna.Phone.Accept(ctx)
-	s.must(err)
-	s.must(ringing.Ring())
-	s.must(stage.Program.Kill())
-	s.must(stage.Program.Start(ctx))
-	s.ends(client)
-	select {
-	case <-ringing.Ended():
-	case <-time.After(patience):
-		s.Fatal("the advisor's phone rings on")
-	}
-	s.free(s.recorded("interrupted"), 2000)
-	again, _ := s.talk()
-	s.must(again.Hangup(ctx))
-	s.recorded("completed")
-	s.audit()
-}
-
-// A deploy: SIGTERM leaves the talk to the next process.
-func TestProgramStoppedInTalk(t *testing.T) {
-	stage, anna, ctx := newStage(t)
-	s := newSceneOn(t, ctx, stage, anna, 2000)
-	client, advisor := s.talk()
-	began := s.began(client)
-	s.must(stage.Program.Terminate(ctx))
-	s.must(stage.Program.Start(ctx))
-	s.must(advisor.HearsTone(ctx, clientTone, patience))
-	s.must(client.Hangup(ctx))
-	heard := time.Since(began)
-	s.ends(advisor)
-	if share := client.ToneShare(advisorTone, began, client.EndedAt()); share < 0.95 {
-		s.Errorf("the client heard the advisor %.2f of the time", share)
-	}
-	s.near(s.recorded("completed"), heard)
-	s.audit()
-}
-
-// Asterisk dies in a talk: what was proved is charged, the advisor is free again.
-func TestAsteriskKilledInTalk(t *testing.T) {
-	stage, anna, ctx := newStage(t)
-	s := newSceneOn(t, ctx, stage, anna, 2000)
-	client, advisor := s.talk()
-	s.must(stage.Lab.Asterisk.Kill())
-	client.Vanish()
-	advisor.Vanish()
-	s.must(stage.Lab.Asterisk.Start(ctx))
-	call := s.recorded("completed")
-	if call.Talk() > 10*time.Second {
-		s.Errorf("talk of %v recorded", call.Talk())
-	}
-	s.balance(2000 - call.Charge)
-	if !eventually(func() bool {
-		_, err := s.client.Phone.Dial(ctx, "+493055599999") // of the plan or not: it is answered
-		return !errors.As(err, new(*phone.Rejected)) && err == nil
-	}) {
-		s.Error("no call is answered after Asterisk has started again")
-	}
 	s.audit()
 }
