@@ -1,5 +1,5 @@
 import { language, t } from "../texts";
-import { length, money, time } from "../lib/format";
+import { clock, length, money, time } from "../lib/format";
 import { Card } from "../ui/ui";
 import { api, useEvery, useLook } from "./model";
 import { Page, Table, Trouble } from "./parts";
@@ -55,9 +55,10 @@ export function Figures() {
               <Bars
                 said={words.waited(length(longest((h) => h.wait_seconds)), length(longest((h) => h.ring_seconds)))}
                 at={at}
-                front={{ name: words.ringing, values: hours.map((h) => h.ring_seconds / 60) }}
-                back={{ name: words.inLine, values: hours.map((h) => h.wait_seconds / 60) }}
-                write={(n) => new Intl.NumberFormat(language, { maximumFractionDigits: 1 }).format(n)}
+                front={{ name: words.ringing, values: hours.map((h) => h.ring_seconds) }}
+                back={{ name: words.inLine, values: hours.map((h) => h.wait_seconds) }}
+                write={(n) => clock(n * 1000)}
+                whole
               />
             </Card>
             <Card title={words.money}>
