@@ -58,7 +58,6 @@ func TestEveryRouteWithAnothersThing(t *testing.T) {
 		"POST /v1/advisors/{id}/lines":                `{"kind": "sip"}`,
 		"PUT /v1/advisors/{id}/push":                  `{"endpoint": "https://push.example/send/abc", "p256dh": "BNcR", "auth": "tBHI"}`,
 		"PUT /v1/advisors/{id}/presence":              `{"on_line": false}`,
-		"PUT /v1/advisors/{id}/push":                  `{"endpoint": "https://push.example/x", "p256dh": "AAAA", "auth": "AAAA"}`,
 		"POST /v1/appointments/{id}/cancellation":     `{"reason": "not mine"}`,
 		"POST /v1/appointments/{id}/decline":          `{"reason": "not mine"}`,
 		"POST /v1/appointments/{id}/proposal":         `{"starts_at": "` + w.berlin(6*time.Hour).Format(time.RFC3339) + `"}`,

@@ -248,17 +248,20 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		status                          int
 		code                            string
 	}{
-		"too large":         {"POST", "/v1/talk", "application/json", `{"advisor":"` + strings.Repeat("a", bodyMost) + `"}`, 413, "too_large"},
-		"not JSON":          {"POST", "/v1/talk", "application/json", `{`, 400, "bad_request"},
-		"XML":               {"POST", "/v1/talk", "application/xml", `<a/>`, 415, "media_type"},
-		"another type":      {"POST", "/v1/talk", "application/json", `{"advisor": 123454321}`, 422, "not_valid"},
-		"a NUL in an ID":    {"GET", "/v1/talk/loan_%00", "", "", 422, "not_valid"},
-		"a NUL in a body":   {"POST", "/v1/talk", "application/json", `{"advisor": "adv_\u0000", "client": "cli_1"}`, 422, "not_valid"},
-		"a NUL in a page":   {"GET", "/v1/advisors?before=%00", "", "", 422, "not_valid"},
-		"an unknown field":  {"POST", "/v1/talk", "application/json", `{"advisor": "adv_1", "pin": "123454321"}`, 422, "not_valid"},
-		"no such path":      {"GET", "/v2/talk", "", "", 404, "no_route"},
-		"no such method":    {"PUT", "/v1/talk", "", "", 404, "no_route"},
-		"an impossible one": {"GET", "/v1/advisors?limit=0", "", "", 422, "not_valid"},
+		"too large":          {"POST", "/v1/talk", "application/json", `{"advisor":"` + strings.Repeat("a", bodyMost) + `"}`, 413, "too_large"},
+		"not JSON":           {"POST", "/v1/talk", "application/json", `{`, 400, "bad_request"},
+		"XML":                {"POST", "/v1/talk", "application/xml", `<a/>`, 415, "media_type"},
+		"another type":       {"POST", "/v1/talk", "application/json", `{"advisor": 123454321}`, 422, "not_valid"},
+		"a NUL in an ID":     {"GET", "/v1/talk/loan_%00", "", "", 422, "not_valid"},
+		"a NUL in a body":    {"POST", "/v1/talk", "application/json", `{"advisor": "adv_\u0000", "client": "cli_1"}`, 422, "not_valid"},
+		"a NUL in a page":    {"GET", "/v1/advisors?before=%00", "", "", 422, "not_valid"},
+		"no UTF-8 in a page": {"GET", "/v1/advisors?before=%ff", "", "", 400, "bad_request"},
+		"no UTF-8 in a path": {"GET", "/v1/talk/%ff", "", "", 400, "bad_request"},
+		"half an escape":     {"GET", "/v1/advisors?before=%f", "", "", 400, "bad_request"},
+		"an unknown field":   {"POST", "/v1/talk", "application/json", `{"advisor": "adv_1", "pin": "123454321"}`, 422, "not_valid"},
+		"no such path":       {"GET", "/v2/talk", "", "", 404, "no_route"},
+		"no such method":     {"PUT", "/v1/talk", "", "", 404, "no_route"},
+		"an impossible one":  {"GET", "/v1/advisors?limit=0", "", "", 422, "not_valid"},
 	} {
 		answer := w.send(c.method, c.path, c.contentType, strings.NewReader(c.body))
 		text, err := io.ReadAll(answer.Body)

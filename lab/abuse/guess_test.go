@@ -48,7 +48,7 @@ func TestGuessingPINs(t *testing.T) {
 	s := newSceneBeside(t)
 	c := s.newCaller("Guessed At", 100_00)
 	a := s.newAdvisor("Guessed Too", newNumber())
-	loans := make([]stage.Loan, amount(2, 150))
+	loans := make([]stage.Loan, amount(2, 100))
 	inTurn(len(loans), 4, func(i int) {
 		var err error
 		loans[i], err = shared.Lend(s.ctx, c.Client, a.Advisor)
@@ -100,7 +100,7 @@ func TestGuessingVerificationCodes(t *testing.T) {
 	inTurn(lines, amount(2, 10), func(i int) {
 		a := s.newAdvisor(fmt.Sprintf("Guesser %d", i), newNumber())
 		for range asks {
-			asked, err := admin.VerifyLine(s.ctx, key(), a.Line)
+			asked, err := a.app.VerifyLine(s.ctx, key(), a.Line)
 			var no *client.Problem
 			if errors.As(err, &no) && (no.Status == 429 || no.Status == 409) {
 				refused.Add(1)

@@ -26,14 +26,14 @@ func address() string { return strings.TrimPrefix(shared.URL, "http://") }
 // meanwhile as if they were not there.
 func TestSlowClients(t *testing.T) {
 	s := newScene(t)
-	c := s.newCaller("Served", 10_00)
+	slow, c := s.newCaller("Slow", 10_00), s.newCaller("Served", 10_00)
 	conns := make([]net.Conn, amount(300, 3000))
 	for i := range conns {
 		var err error
 		conns[i], err = (&net.Dialer{}).DialContext(s.ctx, "tcp", address())
 		s.must(err)
 		defer conns[i].Close()
-		head := "POST /v1/talk HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + c.session.Token + "\r\n"
+		head := "POST /v1/talk HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + slow.session.Token + "\r\n"
 		sent := []string{"", "POST /v1/ta", head, head + "Content-Length: 1000\r\nIdempotency-Key: slow-key-1\r\nContent-Type: application/json\r\n\r\n{"}[i%4]
 		_, err = io.WriteString(conns[i], sent)
 		s.must(err)

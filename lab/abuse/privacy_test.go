@@ -185,14 +185,14 @@ func TestNeitherSideLearnsOfTheOther(t *testing.T) {
 	s := newSceneBeside(t)
 	pairs := []*pair{newPair(s, false), newPair(s, true)}
 	if *long {
-		pairs = append(pairs, newPair(s, false), newPair(s, true))
+		pairs = append(pairs, newPair(s, false), newPair(s, true), newPair(s, false), newPair(s, true))
 	}
 	heard := map[*pair]func() string{}
 	for _, p := range pairs {
 		heard[p] = p.listen()
 	}
 	var calls, looked atomic.Int64
-	rounds := amount(1, 6)
+	rounds := amount(1, 4)
 	inTurn(len(pairs), len(pairs), func(i int) {
 		p := pairs[i]
 		for range rounds {
