@@ -122,22 +122,12 @@ func (l *levels) fromStore(ctx context.Context, say func(*prometheus.Desc, float
 	}
 	count := map[string]int{"free": 0, "lent": 0, "quarantine": 0}
 	for _, s := range states {
-		count[stateOf(s)]++
+		count[s.State()]++
 	}
 	for state, n := range count {
 		say(l.numbers, float64(n), state)
 	}
 	return nil
-}
-
-func stateOf(s store.NumberState) string {
-	switch {
-	case s.Lent:
-		return "lent"
-	case s.Loan != "":
-		return "quarantine"
-	}
-	return "free"
 }
 
 func number(is bool) float64 {

@@ -77,6 +77,17 @@ type NumberState struct {
 	Lent      bool
 }
 
+// State is lent, quarantine or free.
+func (n NumberState) State() string {
+	switch {
+	case n.Lent:
+		return "lent"
+	case n.Loan != "":
+		return "quarantine"
+	}
+	return "free"
+}
+
 // NumberStates tells of each of these DIDs, in their order.
 func (s *Store) NumberStates(ctx context.Context, dids []string) (list []NumberState, err error) {
 	err = s.list(ctx, &list, `

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,12 +21,7 @@ func (a *app) callsCommand() *cobra.Command {
 			calls, err := s.Calls(ctx, f, limit)
 			var text strings.Builder
 			for _, c := range calls {
-				state := fmt.Sprintf("%s (%s, cause %d)", c.Disposition, c.EndedBy, c.Cause)
-				if c.Open() {
-					state = "live"
-				}
-				fmt.Fprintf(&text, "%s  %s  %-12s %-15s talk %-9v charge %v %s  %s\n", c.ID, c.StartedAt.Format(time.DateTime),
-					c.Kind, c.ANI, c.Talk().Round(time.Second/10), c.Charge, c.Currency(), state)
+				fmt.Fprintln(&text, callLine(c))
 			}
 			return say(calls, "%s", strings.TrimRight(text.String(), "\n")), err
 		}),
@@ -37,7 +31,7 @@ func (a *app) callsCommand() *cobra.Command {
 	list.Flags().StringVar((*string)(&f.Client), "client", "", "only of this client")
 	list.Flags().StringVar((*string)(&f.Advisor), "advisor", "", "only of this advisor")
 	list.Flags().StringVar((*string)(&f.Before), "before", "", "only older than this call: the next page")
-	calls.AddCommand(list, &cobra.Command{
+	calls.AddCommand(list, a.callsTail(), &cobra.Command{
 		Use: "show CALL", Short: "Explain a call's charge: its receipt", Args: cobra.ExactArgs(1),
 		RunE: a.withStore(func(ctx context.Context, s *store.Store, _ config, args []string) (answer, error) {
 			receipt, err := s.Receipt(ctx, ivr.CallID(args[0]))

@@ -50,7 +50,7 @@ from the environment, which goes before it: postgres.dsn is PARLEY_POSTGRES_DSN.
 	root.PersistentFlags().StringVar(&a.configFile, "config", "", "file with the settings")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "answer in JSON")
 	root.AddCommand(
-		a.serveCommand(), a.migrateCommand(), a.settingsCommand(),
+		a.serveCommand(), a.migrateCommand(), a.settingsCommand(), a.doctorCommand(), a.statusCommand(),
 		a.planCommand(), a.clientCommand(), a.advisorCommand(), a.lineCommand(),
 		a.loanCommand(), a.verifyCommand(), a.callsCommand(), a.adjustCommand(), a.ledgerCommand(),
 		a.tokenCommand(), a.siteKeyCommand(), a.blockCommand(), a.nodeCommand(), a.readyCommand(),

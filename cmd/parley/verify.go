@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,7 +29,7 @@ once.`,
 				if err != nil {
 					return answer{}, err
 				}
-				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "code: %s\n", code); err != nil {
+				if err := a.print(cmd.OutOrStdout(), say(map[string]string{"challenge": challenge, "code": code}, "code: %s", code)); err != nil {
 					return answer{}, err
 				}
 				return awaitVerification(ctx, s, challenge, args[0])

@@ -2,16 +2,21 @@ package stage
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/metricsql"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"go.yaml.in/yaml/v3"
 
 	"parley/ivr"
 )
@@ -130,6 +135,91 @@ func TestACallIsCounted(t *testing.T) {
 		rose("parley_ari_command_seconds") == 0 || rose("parley_ari_event_lag_seconds") == 0 {
 		t.Error("Asterisk is not seen")
 	}
+	everySeriesIsThere(t, after)
+}
+
+// everySeriesIsThere checks that the dashboard and the alerts ask for nothing that a
+// program which has had a call does not tell, and that each alert says what to do.
+func everySeriesIsThere(t *testing.T, told scraped) {
+	var dashboard struct {
+		Panels []struct{ Targets []struct{ Expr string } }
+	}
+	var alerts struct {
+		Groups []struct {
+			Rules []struct{ Alert, Expr string }
+		}
+	}
+	text, err := os.ReadFile("../../docker/grafana/parley.json")
+	if err := errors.Join(err, json.Unmarshal(text, &dashboard)); err != nil {
+		t.Fatal(err)
+	}
+	text, err = os.ReadFile("../../docker/prometheus/alerts.yaml")
+	if err := errors.Join(err, yaml.Unmarshal(text, &alerts)); err != nil {
+		t.Fatal(err)
+	}
+	operations, err := os.ReadFile("../../OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	for _, p := range dashboard.Panels {
+		for _, target := range p.Targets {
+			asked += told.answers(t, strings.ReplaceAll(target.Expr, "$__rate_interval", "1m"))
+		}
+	}
+	for _, g := range alerts.Groups {
+		for _, rule := range g.Rules {
+			asked += told.answers(t, rule.Expr)
+			if !strings.Contains(string(operations), "| `"+rule.Alert+"` |") {
+				t.Errorf("OPERATIONS.md does not say what to do at %s", rule.Alert)
+			}
+		}
+	}
+	if asked < 40 {
+		t.Errorf("only %d series are asked for", asked)
+	}
+}
+
+// notYet are series that nothing need have happened for: no audit was made, no answer
+// was late.
+var notYet = []string{"parley_audit_faults", "parley_audit_timestamp_seconds"}
+
+// answers checks that each series of a query is told, with the labels that it names.
+func (m scraped) answers(t *testing.T, query string) (asked int) {
+	expr, err := metricsql.Parse(query)
+	if err != nil {
+		t.Errorf("%s: %v", query, err)
+		return 0
+	}
+	metricsql.VisitAll(expr, func(e metricsql.Expr) {
+		series, ok := e.(*metricsql.MetricExpr)
+		if !ok {
+			return
+		}
+		asked++
+		for _, filters := range series.LabelFilterss {
+			name := filters[0].Value
+			base := strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_count")
+			family := m[name]
+			if family == nil && m[base].GetType() == dto.MetricType_HISTOGRAM {
+				family = m[base]
+			}
+			if family == nil && !slices.Contains(notYet, name) {
+				t.Errorf("%s: the program tells no %s", query, name)
+			}
+			for _, f := range filters[1:] {
+				if f.Label != "job" && !slices.ContainsFunc(family.GetMetric(), func(series *dto.Metric) bool {
+					return slices.ContainsFunc(series.GetLabel(), func(l *dto.LabelPair) bool {
+						matches, _ := regexp.MatchString("^(?:"+f.Value+")$", l.GetValue())
+						return l.GetName() == f.Label && matches != f.IsNegative
+					})
+				}) {
+					t.Errorf("%s: no %s has %s like %s", query, name, f.Label, f.Value)
+				}
+			}
+		}
+	})
+	return asked
 }
 
 // A phone that loses one packet in five: the record says so, of that leg alone, and so do
