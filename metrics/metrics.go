@@ -99,6 +99,7 @@ func New(version string) *Metrics {
 	for _, what := range []ivr.Recovery{ivr.Adopted, ivr.Closed, ivr.HungUpOn} {
 		m.recovered.WithLabelValues(string(what))
 	}
+	m.requests.WithLabelValues("200")
 	for _, level := range []string{"WARN", "ERROR"} {
 		m.lines.WithLabelValues(level)
 	}
