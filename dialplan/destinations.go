@@ -74,8 +74,8 @@ func (p Plan) E164(text string) (string, bool) {
 		return "", false
 	}
 	number := phonenumbers.Format(n, phonenumbers.E164)
-	// Some that are all zeros are another number when they are read again.
-	if again, err := phonenumbers.Parse(number, "ZZ"); err != nil || phonenumbers.Format(again, phonenumbers.E164) != number {
+	// The library lets some through that are too long, or another number when read again.
+	if again, err := phonenumbers.Parse(number, "ZZ"); err != nil || phonenumbers.Format(again, phonenumbers.E164) != number || len(number) > len("+")+15 {
 		return "", false
 	}
 	return number, true

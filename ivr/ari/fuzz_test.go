@@ -58,6 +58,8 @@ func FuzzEvents(f *testing.F) {
 			}
 			s.mu.Unlock()
 		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		for _, call := range s.early {
 			mayBeNumber(t, call.DID)
 			mayBeNumber(t, call.ANI)
@@ -68,7 +70,7 @@ func FuzzEvents(f *testing.F) {
 // deafSwitch is a switch whose commands reach nobody.
 func deafSwitch() *Switch {
 	s := &Switch{
-		log: slog.New(slog.DiscardHandler), t: timing{settle: time.Hour}, cfg: Config{RTPTimeout: 30 * time.Second}, closing: true,
+		log: slog.New(slog.DiscardHandler), t: timing{settle: time.Nanosecond}, cfg: Config{RTPTimeout: 30 * time.Second}, closing: true,
 		legs: map[string]*leg{}, talks: map[string]*talk{}, playbacks: map[string]*playback{},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
