@@ -88,21 +88,17 @@ func (s *Store) Caps(ctx context.Context, client ivr.ClientID) (c Caps, err erro
 }
 
 func readCaps(ctx context.Context, tx *sqlx.Tx, client ivr.ClientID) (c Caps, err error) {
+	// One statement: what ends meanwhile is held no more and charged, never both.
 	err = tx.QueryRowxContext(ctx, `
-		SELECT a.currency, a.held, (SELECT amount FROM may_hold(c.id))
-		FROM clients c JOIN accounts a ON a.client = c.id WHERE c.id = $1 AND c.deleted_at IS NULL`, client).
-		Scan(&c.Currency, &c.Held, &c.MayHold)
+		SELECT a.currency, a.held, (SELECT amount FROM may_hold(c.id)),
+			coalesce((SELECT charged FROM caps_of(c.id) WHERE period = $2), 0),
+			coalesce((SELECT charged FROM caps_of(c.id) WHERE period = $3), 0)
+		FROM clients c JOIN accounts a ON a.client = c.id WHERE c.id = $1 AND c.deleted_at IS NULL`, client, Day, Week).
+		Scan(&c.Currency, &c.Held, &c.MayHold, &c.Day.Charged, &c.Week.Charged)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
 	if err != nil {
-		return c, err
-	}
-	var charged []struct {
-		Period  Period
-		Charged money.Amount
-	}
-	if err := tx.SelectContext(ctx, &charged, `SELECT period, charged FROM caps_of($1)`, client); err != nil {
 		return c, err
 	}
 	for period, into := range map[Period]*Cap{Day: &c.Day, Week: &c.Week} {
@@ -113,11 +109,6 @@ func readCaps(ctx context.Context, tx *sqlx.Tx, client ivr.ClientID) (c Caps, er
 		into.Amount = set.now
 		if len(set.coming) > 0 {
 			into.Next = &set.coming[0]
-		}
-		for _, r := range charged {
-			if r.Period == period {
-				into.Charged = r.Charged
-			}
 		}
 	}
 	return c, nil

@@ -159,7 +159,7 @@ func TestReplyLostIsOneEffect(t *testing.T) {
 	}{
 		{"deposit", commit, func() error { return s.Deposit(ctx, "test", "pay_1", client, 5_00) },
 			`SELECT count(*) FROM transfers WHERE key = 'pay_1'`},
-		{"hold", []string{"open_call"}, func() error {
+		{"hold", []string{`"per_advisor"`}, func() error {
 			held, err := s.Hold(ctx, o)
 			if err == nil && held != terms.Most() {
 				err = errors.New("held " + held.String())
@@ -168,9 +168,9 @@ func TestReplyLostIsOneEffect(t *testing.T) {
 		}, `SELECT count(*) FROM holds`},
 		{"extend", commit, func() error { _, err := s.Extend(ctx, o.Call, 2, 1, 1_00); return err },
 			`SELECT count(*) FROM holds WHERE number = 2`},
-		{"prove", []string{"greatest"}, func() error { return s.Prove(ctx, []ivr.Proof{{Call: o.Call, Segment: 1, Talk: time.Second}}) },
+		{"prove", []string{string(o.Call)}, func() error { return s.Prove(ctx, []ivr.Proof{{Call: o.Call, Segment: 1, Talk: time.Second}}) },
 			`SELECT count(*) FROM segments`},
-		{"close", commit, func() error { return s.Close(ctx, cdr) },
+		{"close", []string{`"ended_by"`}, func() error { return s.Close(ctx, cdr) },
 			`SELECT count(*) FROM transfers WHERE kind = 'advisor share'`},
 		{"save a plan", commit, func() error { _, err := s.SavePlan(ctx, "another", "test", ""); return err },
 			`SELECT count(*) FROM plans WHERE text = 'another'`},

@@ -35,7 +35,7 @@ func (s *Store) Hold(ctx context.Context, o ivr.Opening) (held money.Amount, err
 		})
 	} else {
 		err = s.retry(ctx, func(ctx context.Context) error { // one statement, one round trip
-			held, err = s.openCall(ctx, s.db, o)
+			held, err = s.openCall(ctx, s.prepared, o)
 			return err
 		})
 	}
@@ -86,7 +86,7 @@ type openCallQuestion struct {
 	PerAdvisor int            `json:"per_advisor"`
 }
 
-func (s *Store) openCall(ctx context.Context, q sqlx.QueryerContext, o ivr.Opening) (money.Amount, error) {
+func (s *Store) openCall(ctx context.Context, q rowQueryer, o ivr.Opening) (money.Amount, error) {
 	if o.Least < 0 || o.Most < o.Least || o.Most == 0 {
 		return 0, fmt.Errorf("call %s: cannot hold from %v to %v", o.Call, o.Least, o.Most)
 	}
@@ -255,7 +255,7 @@ func (s *Store) Prove(ctx context.Context, proofs []ivr.Proof) error {
 	}
 	var told int64
 	err := s.retry(ctx, func(ctx context.Context) error {
-		done, err := s.db.ExecContext(ctx, `
+		done, err := s.prepared.ExecContext(ctx, `
 			WITH proof AS (
 				SELECT call, number, max(talk_ns) AS talk_ns
 				FROM unnest($1::text[], $2::int[], $3::bigint[]) AS p (call, number, talk_ns) GROUP BY call, number

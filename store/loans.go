@@ -216,9 +216,11 @@ func (s *Store) takeBackTry(ctx context.Context, loan string) error {
 // latestLoan is the loan in force of a number, or [ivr.ErrNoLoan] or
 // [ivr.ErrLoanExpired]. The database's clock decides.
 func (s *Store) latestLoan(ctx context.Context, did string) (r loanRow, err error) {
-	err = s.get(ctx, &r, selectLoans+` WHERE l.did = $1 ORDER BY l.made_at DESC LIMIT 1`, did)
+	err = s.retry(ctx, func(ctx context.Context) error {
+		return s.prepared.GetContext(ctx, &r, selectLoans+` WHERE l.did = $1 ORDER BY l.made_at DESC LIMIT 1`, did)
+	})
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, sql.ErrNoRows):
 		return r, ivr.ErrNoLoan
 	case err != nil:
 		return r, fmt.Errorf("find the loan of a number: %w", err)

@@ -116,7 +116,7 @@ func (s *Store) AskedEnds(ctx context.Context) (ends []AskedEnd, err error) {
 func (s *Store) forNode(t *tenure) *Store {
 	config := s.config
 	config.Node = t.asterisk
-	other := &Store{db: s.db, redis: s.redis, vault: s.vault, config: config, patience: s.patience}
+	other := &Store{db: s.db, prepared: s.prepared, redis: s.redis, notices: s.notices, vault: s.vault, config: config, patience: s.patience}
 	other.tenure.Store(t)
 	return other
 }

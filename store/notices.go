@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -32,20 +33,77 @@ func newRedis(c Config) *redis.Client {
 	})
 }
 
+// notifier sends notices. It lives as long as the store that made it.
+type notifier struct {
+	redis *redis.Client
+
+	mu       sync.Mutex
+	gathered map[string]bool // by topic, while they are gathered: whether there are any
+	over     bool            // nothing is sent any more
+	sending  sync.WaitGroup
+}
+
+// gatherNotices is how long after a notice further ones of its topic are gathered into
+// one: each says no more than "look now", and looking is what costs.
+const gatherNotices = 50 * time.Millisecond
+
 // Notify tells whoever listens to look now. A notice may be lost, so listeners
 // also look from time to time; the sender does not wait for one either.
-func (s *Store) Notify(ctx context.Context, topic string) {
-	if s.redis == nil {
+func (s *Store) Notify(_ context.Context, topic string) {
+	n := s.notices
+	if n == nil {
 		return
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, gathering := n.gathered[topic]; gathering {
+		n.gathered[topic] = true
+		return
+	}
+	n.publish(topic)
+}
+
+// publish sends a notice and gathers those that follow. n.mu is held.
+func (n *notifier) publish(topic string) {
+	if n.over {
+		return
+	}
+	n.gathered[topic] = false
+	time.AfterFunc(gatherNotices, func() { n.gatheredEnough(topic) })
+	n.sending.Go(func() { n.send(topic) })
+}
+
+func (n *notifier) gatheredEnough(topic string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.gathered[topic] {
+		n.publish(topic)
+	} else {
+		delete(n.gathered, topic)
+	}
+}
+
+func (n *notifier) send(topic string) {
 	const patience = 250 * time.Millisecond
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-	s.notices.Go(func() {
-		defer cancel()
-		if err := s.redis.Publish(ctx, noticePrefix+topic, "").Err(); err != nil {
-			slog.Warn("a notice was not sent; listeners will see it when they next look", "topic", topic, "err", err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := n.redis.Publish(ctx, noticePrefix+topic, "").Err(); err != nil {
+		slog.Warn("a notice was not sent; listeners will see it when they next look", "topic", topic, "err", err)
+	}
+}
+
+// close sends what was gathered, and then nothing more.
+func (n *notifier) close() error {
+	n.mu.Lock()
+	for topic, some := range n.gathered {
+		if some {
+			n.sending.Go(func() { n.send(topic) })
 		}
-	})
+	}
+	n.over = true
+	n.mu.Unlock()
+	n.sending.Wait() // a moment at most: see send
+	return n.redis.Close()
 }
 
 // Listen returns the topics of notices as they come, until ctx ends. Notices that

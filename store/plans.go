@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -103,8 +104,8 @@ func (s *Store) PlanVersion(ctx context.Context, version int64) (p PlanVersion, 
 
 // ActivePlan is the version in force, or [ivr.ErrNoPlan]. The database's clock decides.
 func (s *Store) ActivePlan(ctx context.Context) (version int64, err error) {
-	err = s.get(ctx, &version, selectActive)
-	if errors.Is(err, ErrNotFound) {
+	err = s.retry(ctx, func(ctx context.Context) error { return s.prepared.GetContext(ctx, &version, selectActive) })
+	if errors.Is(err, sql.ErrNoRows) {
 		err = ivr.ErrNoPlan
 	}
 	return version, err

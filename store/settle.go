@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,9 +9,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 
-	"parley/dialplan"
 	"parley/ivr"
 	"parley/ivr/money"
 )
@@ -29,12 +26,17 @@ func (s *Store) Close(ctx context.Context, cdr ivr.CDR) error {
 		cdr.Shares.Advisor+cdr.Shares.Platform != cdr.Charge {
 		return fmt.Errorf("close call %s: the shares %+v are not the charge %v", cdr.Call, cdr.Shares, cdr.Charge)
 	}
-	err := s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		if err := s.owns(ctx, tx); err != nil {
-			return err
-		}
-		return s.closeCall(ctx, tx, cdr)
+	err := s.retry(ctx, func(ctx context.Context) error { // one statement, one round trip
+		return s.closeCall(ctx, s.prepared, cdr, true)
 	})
+	if errors.Is(err, errFollowed) {
+		err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+			if err := s.closeCall(ctx, tx, cdr, false); err != nil {
+				return err
+			}
+			return s.endPlacement(ctx, tx, cdr, talkOf(cdr))
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("close call %s: %w", cdr.Call, err)
 	}
@@ -46,165 +48,101 @@ func (s *Store) Close(ctx context.Context, cdr ivr.CDR) error {
 	return nil
 }
 
-// openedCall is what Close finds of a call, under its lock.
-type openedCall struct {
-	Client, Advisor sql.NullString
-	Ended           bool
-	Charge          sql.Null[money.Amount]
-	Terms           []byte
+// errFollowed: somebody waits for the call and is to be told in the same transaction.
+var errFollowed = errors.New("the call is waited for")
+
+// closeCallQuestion is what the SQL function close_call is asked.
+type closeCallQuestion struct {
+	Asterisk      string          `json:"asterisk"` // that is owned; "" where none need be
+	Epoch         int64           `json:"epoch"`
+	ID            ivr.CallID      `json:"id"`
+	Kind          ivr.Kind        `json:"kind"`
+	DID           string          `json:"did"`
+	ANI           string          `json:"ani"`
+	Loan          ivr.LoanID      `json:"loan"`
+	Client        ivr.ClientID    `json:"client"`
+	Advisor       ivr.AdvisorID   `json:"advisor"`
+	Line          ivr.LineID      `json:"line"`
+	Plan          int64           `json:"plan"`
+	StartedAt     time.Time       `json:"started_at"`
+	RingMS        int64           `json:"ring_ms"`
+	TalkMS        int64           `json:"talk_ms"`
+	Segments      []closedSegment `json:"segments"`
+	Charge        money.Amount    `json:"charge"`
+	AdvisorShare  money.Amount    `json:"advisor_share"`
+	PlatformShare money.Amount    `json:"platform_share"`
+	Disposition   ivr.Disposition `json:"disposition"`
+	Cause         ivr.Cause       `json:"cause"`
+	EndedBy       string          `json:"ended_by"`
+	Event         map[string]any  `json:"event"` // call.ended's data, but for the currency
 }
 
-type hold struct {
-	Number int
-	Amount money.Amount
+type closedSegment struct {
+	JoinedAt time.Time `json:"joined_at"`
+	TalkNS   int64     `json:"talk_ns"`
 }
 
-func (s *Store) closeCall(ctx context.Context, tx *sqlx.Tx, cdr ivr.CDR) error {
-	if cdr.Client != "" {
-		if _, err := tx.ExecContext(ctx, `
-			SELECT FROM accounts WHERE id = 'client/' || $1 FOR NO KEY UPDATE`, cdr.Client); err != nil {
-			return err
-		}
-	}
-	call, holds, err := lockCall(ctx, tx, cdr)
+// closeCall asks the SQL function close_call. Where alone it returns [errFollowed] for
+// a call that somebody waits for, and has done nothing.
+func (s *Store) closeCall(ctx context.Context, q rowQueryer, cdr ivr.CDR, alone bool) error {
+	question, err := json.Marshal(s.closing(cdr))
 	if err != nil {
 		return err
 	}
-	var held money.Amount
-	for _, h := range holds {
-		held += h.Amount
+	var a struct {
+		Outcome string
+		Amount  *money.Amount
+		Percent *int
 	}
-	charge := min(cdr.Charge, held)
-	switch {
-	case ivr.ClientID(call.Client.String) != cdr.Client || ivr.AdvisorID(call.Advisor.String) != cdr.Advisor:
-		return fmt.Errorf("it was opened for another client or advisor: %w", ErrConflict)
-	case call.Ended && call.Charge.V != charge:
-		return fmt.Errorf("it was closed with a charge of %v, not %v: %w", call.Charge.V, charge, ErrConflict)
-	case call.Ended:
+	err = q.QueryRowxContext(ctx, `SELECT outcome, amount, percent FROM close_call($1, $2)`, string(question), alone).StructScan(&a)
+	if err != nil {
+		return err
+	}
+	switch a.Outcome {
+	case "closed", "closed before":
 		return nil
+	case "followed":
+		return errFollowed
+	case "not owner":
+		return ErrNotOwner
+	case "less":
+		cdr.Charge, cdr.Shares = *a.Amount, money.Split(*a.Amount, *a.Percent)
+		return s.closeCall(ctx, q, cdr, alone)
+	case "other charge":
+		return fmt.Errorf("it was closed with a charge of %v, not %v: %w", *a.Amount, cdr.Charge, ErrConflict)
+	case "conflict":
+		return fmt.Errorf("it was opened for another client or advisor: %w", ErrConflict)
 	}
-	var terms dialplan.Terms
-	if len(holds) > 0 {
-		if err := json.Unmarshal(call.Terms, &terms); err != nil {
-			return fmt.Errorf("read its terms: %w", err)
-		}
+	return fmt.Errorf("outcome %q", a.Outcome)
+}
+
+func (s *Store) closing(cdr ivr.CDR) closeCallQuestion {
+	owned := s.tenure.Load()
+	if owned == nil {
+		owned = &tenure{}
 	}
-	shares := cdr.Shares
-	if charge != cdr.Charge {
-		shares = money.Split(charge, terms.AdvisorPercent)
+	segments := make([]closedSegment, len(cdr.Segments))
+	for i, seg := range cdr.Segments {
+		segments[i] = closedSegment{seg.JoinedAt, int64(seg.Talk)}
 	}
-	if err := writeTalk(ctx, tx, cdr); err != nil {
-		return err
+	talk := talkOf(cdr)
+	return closeCallQuestion{
+		Asterisk: owned.asterisk, Epoch: owned.epoch,
+		ID: cdr.Call, Kind: cdr.Kind, DID: cdr.DID, ANI: cdr.ANI, Loan: cdr.Loan,
+		Client: cdr.Client, Advisor: cdr.Advisor, Line: cdr.Line, Plan: cdr.Plan, StartedAt: cdr.StartedAt,
+		RingMS: cdr.Ring.Milliseconds(), TalkMS: talk.Milliseconds(), Segments: segments,
+		Charge: cdr.Charge, AdvisorShare: cdr.Shares.Advisor, PlatformShare: cdr.Shares.Platform,
+		Disposition: cdr.Disposition, Cause: cdr.Cause, EndedBy: cdr.EndedBy,
+		Event: map[string]any{
+			"call": cdr.Call, "outcome": cdr.Disposition, "ended_by": cdr.EndedBy, "talk_seconds": talk.Seconds(),
+			"charge": cdr.Charge, "share": cdr.Shares.Advisor,
+		},
 	}
-	if err := capture(ctx, tx, cdr, terms.Currency, holds, shares); err != nil {
-		return err
-	}
-	var talk time.Duration
+}
+
+func talkOf(cdr ivr.CDR) (talk time.Duration) {
 	for _, seg := range cdr.Segments {
 		talk += seg.Talk
 	}
-	if err := changeOne(ctx, tx, `
-		UPDATE calls SET ended_at = now(), ended_by = $2, disposition = $3, cause = $4, ring_ms = $5, talk_ms = $6,
-			held = $7, charge = $8, advisor_share = $9, platform_share = $10
-		WHERE id = $1 AND ended_at IS NULL`,
-		cdr.Call, cdr.EndedBy, cdr.Disposition, cdr.Cause, cdr.Ring.Milliseconds(), talk.Milliseconds(),
-		held, charge, shares.Advisor, shares.Platform); err != nil {
-		return err
-	}
-	if talk > 0 {
-		if err := endTalkedLoan(ctx, tx, cdr.Call); err != nil {
-			return err
-		}
-	}
-	if len(holds) > 0 {
-		if err := s.emit(ctx, tx, Event{Type: "call.ended", Client: cdr.Client, Advisor: cdr.Advisor, Data: map[string]any{
-			"call": cdr.Call, "outcome": cdr.Disposition, "ended_by": cdr.EndedBy, "talk_seconds": talk.Seconds(),
-			"charge": charge, "share": shares.Advisor, "currency": terms.Currency,
-		}}); err != nil {
-			return err
-		}
-	}
-	return s.endPlacement(ctx, tx, cdr, talk)
-}
-
-// lockCall locks a call's row, made here if the call never opened, and reads its
-// holds in order.
-func lockCall(ctx context.Context, tx *sqlx.Tx, cdr ivr.CDR) (call openedCall, holds []hold, err error) {
-	_, err = tx.ExecContext(ctx, `
-		INSERT INTO calls (id, kind, did, ani, loan, client, advisor, line, plan, started_at)
-		VALUES ($1, $2, $3, $4, nullif($5, ''), nullif($6, ''), nullif($7, ''), nullif($8, ''), nullif($9, 0), $10)
-		ON CONFLICT (id) DO NOTHING`,
-		cdr.Call, cdr.Kind, cdr.DID, cdr.ANI, cdr.Loan, cdr.Client, cdr.Advisor, cdr.Line, cdr.Plan, cdr.StartedAt)
-	if err != nil {
-		return call, nil, err
-	}
-	if err := tx.GetContext(ctx, &call, `
-		SELECT client, advisor, ended_at IS NOT NULL AS ended, charge, terms
-		FROM calls WHERE id = $1 FOR NO KEY UPDATE`, cdr.Call); err != nil {
-		return call, nil, err
-	}
-	err = tx.SelectContext(ctx, &holds, `SELECT number, amount FROM holds WHERE call = $1 ORDER BY number`, cdr.Call)
-	return call, holds, err
-}
-
-// writeTalk makes the call's segments those of the CDR.
-func writeTalk(ctx context.Context, tx *sqlx.Tx, cdr ivr.CDR) error {
-	joined, talks := make([]time.Time, len(cdr.Segments)), make([]int64, len(cdr.Segments))
-	for i, seg := range cdr.Segments {
-		joined[i], talks[i] = seg.JoinedAt, int64(seg.Talk)
-	}
-	_, err := tx.ExecContext(ctx, `
-		WITH written AS (
-			INSERT INTO segments (call, number, joined_at, talk_ns)
-			SELECT $1, number, joined_at, talk_ns
-			FROM unnest($2::timestamptz[], $3::bigint[]) WITH ORDINALITY AS s (joined_at, talk_ns, number)
-			ON CONFLICT (call, number) DO UPDATE SET talk_ns = excluded.talk_ns
-		)
-		UPDATE segments SET talk_ns = 0 WHERE call = $1 AND number > cardinality($3::bigint[])`,
-		cdr.Call, pq.Array(joined), pq.Array(talks))
-	if err != nil {
-		return fmt.Errorf("write its talk: %w", err)
-	}
-	return nil
-}
-
-// capture resolves every hold of the call and pays the shares.
-func capture(ctx context.Context, tx *sqlx.Tx, cdr ivr.CDR, currency string, holds []hold, shares money.Shares) error {
-	if len(holds) == 0 {
-		return nil
-	}
-	numbers, amounts, captured := make([]int64, len(holds)), make([]int64, len(holds)), make([]int64, len(holds))
-	charge := shares.Advisor + shares.Platform
-	left, held := charge, money.Amount(0)
-	for i, h := range holds {
-		taken := min(left, h.Amount)
-		left, held = left-taken, held+h.Amount
-		numbers[i], amounts[i], captured[i] = int64(h.Number), int64(h.Amount), int64(taken)
-	}
-	client, advisor := "client/"+string(cdr.Client), "advisor/"+string(cdr.Advisor)+"/"+currency
-	_, err1 := tx.ExecContext(ctx, `
-		INSERT INTO hold_resolutions (call, number, amount, captured, released)
-		SELECT $1, number, amount, captured, amount - captured
-		FROM unnest($2::int[], $3::bigint[], $4::bigint[]) AS h (number, amount, captured)`,
-		cdr.Call, pq.Array(numbers), pq.Array(amounts), pq.Array(captured))
-	if err1 != nil {
-		return fmt.Errorf("resolve its holds: %w", err1)
-	}
-	if err := changeOne(ctx, tx, `
-		UPDATE accounts SET posted = posted - $2, held = held - $3 WHERE id = $1`, client, charge, held); err != nil {
-		return fmt.Errorf("take the charge from %s: %w", client, err)
-	}
-	_, err2 := tx.ExecContext(ctx, `
-		INSERT INTO accounts (id, kind, advisor, currency) VALUES ($1, 'advisor', $2, $3) ON CONFLICT (id) DO NOTHING`,
-		advisor, cdr.Advisor, currency)
-	_, err3 := tx.ExecContext(ctx, `
-		INSERT INTO transfers (kind, key, debit, credit, currency, amount)
-		SELECT kind, $1, $2, credit, $3, amount
-		FROM (VALUES ('advisor share', $4, $5::bigint), ('platform share', 'platform/' || $3, $6)) AS t (kind, credit, amount)
-		WHERE amount > 0`,
-		cdr.Call, client, currency, advisor, shares.Advisor, shares.Platform)
-	if err := errors.Join(err2, err3); err != nil {
-		return fmt.Errorf("pay the shares: %w", err)
-	}
-	return nil
+	return talk
 }

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -50,12 +49,13 @@ var ErrConflict = ivr.ErrConflict
 // Store is safe for concurrent use.
 type Store struct {
 	db       *sqlx.DB
+	prepared *prepared     // on db: what every call asks
 	redis    *redis.Client // nil without notices
 	vault    *vault
 	config   Config
 	patience time.Duration
 
-	notices sync.WaitGroup         // that are being sent
+	notices *notifier              // nil without notices
 	tenure  atomic.Pointer[tenure] // once this copy has owned Asterisk
 }
 
@@ -85,9 +85,10 @@ func open(ctx context.Context, c Config, patience time.Duration) (*Store, error)
 	db.SetMaxOpenConns(c.Connections)
 	db.SetMaxIdleConns(c.Connections)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	s := &Store{db: db, vault: v, config: c, patience: patience}
+	s := &Store{db: db, prepared: &prepared{db: db, byText: map[string]*sqlx.Stmt{}}, vault: v, config: c, patience: patience}
 	if c.RedisAddr != "" || len(c.Sentinels) > 0 {
 		s.redis = newRedis(c)
+		s.notices = &notifier{redis: s.redis, gathered: map[string]bool{}}
 	}
 	for _, step := range []func(context.Context) error{s.checkVersion, s.checkKey} {
 		if err := step(ctx); err != nil {
@@ -105,9 +106,8 @@ func (s *Store) Ping(ctx context.Context) error {
 // Disconnect gives the connections back. (Close ends a call, see [ivr.Ledger].)
 func (s *Store) Disconnect() error {
 	err := s.db.Close()
-	if s.redis != nil {
-		s.notices.Wait() // a moment at most: see Notify
-		err = errors.Join(err, s.redis.Close())
+	if s.notices != nil {
+		err = errors.Join(err, s.notices.close())
 	}
 	return err
 }

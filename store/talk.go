@@ -194,16 +194,3 @@ func (s *Store) CancelTalk(ctx context.Context, loan ivr.LoanID, client ivr.Clie
 	s.Notify(ctx, TopicQueue)
 	return nil
 }
-
-// endTalkedLoan ends the loan of a call in which the two talked, where it reserves the
-// advisor: what was asked for was had. It is the last that a close locks.
-func endTalkedLoan(ctx context.Context, tx *sqlx.Tx, call ivr.CallID) error {
-	_, err := tx.ExecContext(ctx, `
-		WITH ended AS (
-			UPDATE loans SET until = now(), kept_until = now() + (kept_until - until)
-			WHERE id = (SELECT loan FROM calls WHERE id = $1) AND reserves AND until > now() RETURNING id, client, advisor
-		)
-		INSERT INTO events (type, client, advisor, data)
-		SELECT 'talk.over', client, advisor, jsonb_build_object('talk', id, 'why', 'talked') FROM ended`, call)
-	return err
-}
