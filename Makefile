@@ -3,7 +3,7 @@
 # The race detector needs a C compiler; a fresh machine may have none.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: help demo run web browser pictures test short check fuzz simulate soak update build cluster-test kamailio deb deb-test docker-test vuln sbom abuse faults clean
+.PHONY: help demo run bench web browser pictures test short check fuzz simulate soak update build cluster-test kamailio deb deb-test docker-test vuln sbom abuse faults clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ check: ## see that the code is formatted, and what vet says
 	go vet ./...
 
 FUZZTIME ?= 30s
+
+bench: web ## measure what a call costs, beside plain Dial() and FastAGI: docs/bench.md; about half an hour
+	go run ./cmd/bench
+	go test -run '^$$' -bench . -benchmem ./ivr/...
 
 fuzz: ## look for input that breaks what reads it: make fuzz FUZZTIME=10m
 	@for target in $$(grep -rho --include='*_test.go' '^func Fuzz[A-Za-z]*' --exclude-dir=node_modules . | cut -c6- | sort); do \

@@ -30,6 +30,10 @@ type Service struct {
 	// Plan is the plan in force, or why there is none. A call asks once.
 	Plan func() (dialplan.Plan, error)
 
+	// Unspoken says nothing, and takes an advisor's answer for consent: to measure what a
+	// call costs without its prompts.
+	Unspoken bool
+
 	// Stopping ends when the program is asked to stop. Calls that do not talk yet
 	// are ended then; talks are left to the next process.
 	Stopping context.Context
@@ -168,7 +172,7 @@ func (s *Service) sayLastWords(call *Call, end Outcome) {
 	// The leg's own context, not the script's: that one may have ended the talk.
 	ctx, cancel := context.WithTimeout(leg.Context(), lastWordsTimeout)
 	defer cancel()
-	if end.LastWords != "" && ctx.Err() == nil {
+	if end.LastWords != "" && !s.Unspoken && ctx.Err() == nil {
 		// What cut the talk must not cut the words.
 		err := errors.Join(leg.CutAfter(ctx, lastWordsTimeout), leg.Play(ctx, call.language(), end.LastWords))
 		if err != nil && !errors.Is(err, ErrHungUp) {

@@ -144,6 +144,9 @@ func admit(call *Call) (Opening, error) {
 // anyone is rung. A key cuts it short.
 func (s *Service) tellPrice(ctx context.Context, call *Call) error {
 	call.at(TellingPrice)
+	if s.Unspoken {
+		return nil
+	}
 	defer s.stage(call, PriceTold)()
 	longest, _ := call.Terms.Talk(call.Held)
 	_, err := call.Client.Gather(ctx, call.language(),
@@ -212,6 +215,9 @@ func (s *Service) entertain(ctx context.Context, call *Call, leg Leg, first Prom
 // accept tells the advisor who wants what and waits for a key: a voicemail
 // presses none. The client's leg ends ctx, the advisor's ends Gather.
 func (s *Service) accept(ctx context.Context, call *Call) error {
+	if s.Unspoken {
+		return nil
+	}
 	defer s.stage(call, Accepted)()
 	ctx, cancel := context.WithTimeoutCause(ctx, call.Plan.Limits.Accept, ErrNotAccepted)
 	defer cancel()

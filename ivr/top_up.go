@@ -15,6 +15,9 @@ const buyMost = 20 * time.Second
 // warn tells the client alone how much time is left and, where a key buys more, asks
 // whether it is wanted. The talk and its meter go on beneath.
 func (s *Service) warn(ctx context.Context, call *Call, left time.Duration) {
+	if s.Unspoken {
+		return
+	}
 	if !call.asking.TryLock() {
 		return // they are being asked already
 	}

@@ -41,6 +41,7 @@ var hostPackages = []struct{ name, file string }{
 	{"mmdebstrap", "/usr/bin/mmdebstrap"},
 	{"postgresql-" + postgresVersion, "/usr/lib/postgresql/" + postgresVersion + "/bin/postgres"},
 	{"redis-server", "/usr/bin/redis-server"},
+	{"sip-tester", "/usr/bin/sipp"},
 	{"sox", "/usr/bin/sox"},
 }
 

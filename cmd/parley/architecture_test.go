@@ -45,6 +45,8 @@ var architecture = map[string]string{
 	"lab/vuln":        "",
 	"lab/cluster":     "",
 	"packaging":       "",
+	"lab/bench":       "dialplan ivr ivr/ari ivr/ivrtest ivr/money lab lab/stage host/client store",
+	"cmd/bench":       "lab/bench",
 	"cmd/demo":        "host/client lab/stage lab/phone",
 }
 

@@ -44,6 +44,7 @@ var settings = []setting{
 	{key: "prompts.dir", def: "/var/lib/parley/prompts", what: "where prompts are kept"},
 	{key: "prompts.asterisk_dir", what: "the same directory as Asterisk sees it, where that differs"},
 	{key: "prompts.cache", what: "where rendered prompts are kept for other directories; empty keeps none"},
+	{key: "prompts.spoken", def: "yes", what: "no says nothing, and takes an advisor's answer for consent: to measure calls alone"},
 	{key: "http.addr", def: "127.0.0.1:8080", what: "host:port of the HTTP API, behind a proxy that speaks TLS; " + httpOff + " serves none"},
 	{key: "http.top_up_url", what: "where clients add money: a URL with {client}, {missing} and {currency} in it"},
 	{key: "http.origins", what: "https://host of pages, comma separated, where a proxy gives the program another Host than browsers see"},
@@ -91,7 +92,7 @@ type config struct {
 	twilioURL                          string
 	twilioAccount, twilioToken         string
 	trustedProxies                     []netip.Prefix
-	allowPrivate                       bool
+	allowPrivate, unspoken             bool
 	logLevel                           slog.Level
 }
 
@@ -194,6 +195,13 @@ func (a *app) config() (config, error) {
 	case "no":
 	default:
 		bad("webhooks.allow_private must be yes or no")
+	}
+	switch get("prompts.spoken") {
+	case "yes":
+	case "no":
+		c.unspoken = true
+	default:
+		bad("prompts.spoken must be yes or no")
 	}
 	if c.postgresDSN == "" {
 		bad("postgres.dsn is not set: set PARLEY_POSTGRES_DSN or postgres.dsn_file")

@@ -168,7 +168,7 @@ func (o *owner) serve(ctx context.Context) error {
 
 	service := &ivr.Service{
 		Switch: asterisk, Ledger: s, Directory: s, Verifications: s, Desk: s, Payments: o.cashier,
-		Plan: o.plans.active, Stopping: ctx, Observer: o.observers, Log: log,
+		Plan: o.plans.active, Unspoken: c.unspoken, Stopping: ctx, Observer: o.observers, Log: log,
 	}
 	if err := service.RecoverUntilDone(ctx); err != nil {
 		stop(err)
