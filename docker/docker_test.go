@@ -25,7 +25,8 @@ func newMachine(t *testing.T) *machine {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
 	t.Cleanup(cancel)
-	m := &machine{T: t, ctx: ctx, dir: t.TempDir(), env: append(os.Environ(), "DOCKER_BUILDKIT=1", "COMPOSE_DOCKER_CLI_BUILD=1")}
+	m := &machine{T: t, ctx: ctx, dir: t.TempDir(), env: append(os.Environ(), "DOCKER_BUILDKIT=1", "COMPOSE_DOCKER_CLI_BUILD=1",
+		"COMPOSE_HTTP_TIMEOUT=300", "RTP_END=16423")}
 	if _, err := m.try("docker", "info"); err == nil {
 		return m
 	}
@@ -34,6 +35,7 @@ func newMachine(t *testing.T) *machine {
 	socket := "unix://" + filepath.Join(m.dir, "docker.sock")
 	m.env = append(m.env, "DOCKER_HOST="+socket)
 	dockerd := exec.CommandContext(ctx, "dockerd", "-H", socket, "--data-root", data,
+		"--userland-proxy=false",
 		"--exec-root", filepath.Join(m.dir, "exec"), "--pidfile", filepath.Join(m.dir, "pid"))
 	log, err := os.Create(filepath.Join(m.dir, "dockerd.log"))
 	if err != nil {
@@ -189,5 +191,5 @@ func TestComposePlacesACall(t *testing.T) {
 			t.Errorf("it runs as root, or is not well: %s", said)
 		}
 	}
-	t.Log(m.run("docker", "images", "--format", "{{.Repository}} {{.Size}}"))
+	t.Log(m.run("docker", "images", "--filter", "reference="+project+"*", "--format", "{{.Repository}} {{.Size}}"))
 }
