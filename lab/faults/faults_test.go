@@ -78,7 +78,7 @@ var faults = []fault{
 	{name: "F26", what: "1,000 loans and releases racing on the same numbers; an old client redials", elsewhere: "made in store: TestNumberLeadsToOnePairAtATime; and in lab/stage: TestNumbersThatLeadNowhere"},
 	{name: "F28", what: "SIP flood and torture messages (RFC 4475)", elsewhere: "made in lab/abuse: TestTalksKeepTheirAudioInASIPFlood, TestTortureMessages"},
 	{name: "F29", what: "5,000 idle event streams or websockets, wrong Origin", elsewhere: "made in lab/abuse: TestIdleEventStreams, TestStrangersPagesMayNotUseThePhone"},
-	{name: "F32", what: "restore from a backup of five minutes ago", elsewhere: "made in the tests of store"},
+	{name: "F32", what: "restore from a backup of five minutes ago", elsewhere: "made in store: TestRestoreNamesWhatIsMissing"},
 	{name: "F33", what: "scheduler killed between claim and dial; 1,000 due in one second", elsewhere: "made in lab/stage: TestAppointmentWhileACopyIsKilled, TestFiveHundredAppointmentsInOneSecond; and in store: TestEveryWayOutOfAnAppointment"},
 	{name: "F16", what: "disk full for the program", elsewhere: "not tried: it writes nothing of a call to a disk; prompts are rendered beside their place and renamed"},
 	{name: "F17", what: "the program's own wall clock +1 h, -1 h", elsewhere: "not tried as a whole: Go does not ask libc for the time, and the machine's clock is not ours to set; by parts in ivr/ari: TestABridgesNameSaysHowOldItIs"},
