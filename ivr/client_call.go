@@ -118,6 +118,9 @@ func admit(call *Call) (Opening, error) {
 	if !call.Loan.Line.Verified {
 		return Opening{}, ErrNotVerified
 	}
+	if err := call.mayRing(call.Loan.Line); err != nil {
+		return Opening{}, err
+	}
 	switch {
 	case call.Loan.Appointment != nil:
 		terms = call.Loan.Appointment.Terms
@@ -185,15 +188,24 @@ func (s *Service) dialAdvisor(ctx context.Context, call *Call, line Line, cutAft
 	return err
 }
 
-// dial rings a line, a telephone number only where the plan allows it: whoever gave us
-// the number, nobody can have us ring a toll trap.
+// dial rings a line, if the plan allows it.
 func (s *Service) dial(ctx context.Context, call *Call, r DialRequest) (Leg, error) {
-	if r.To.Kind == Phone {
-		if err := call.Plan.MayCall(r.To.Address); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
-		}
+	if err := call.mayRing(r.To); err != nil {
+		return nil, err
 	}
 	return s.Switch.Dial(ctx, r)
+}
+
+// mayRing asks the plan about a telephone number: whoever gave it to us, nobody can have
+// us ring a toll trap.
+func (c *Call) mayRing(line Line) error {
+	if line.Kind != Phone {
+		return nil
+	}
+	if err := c.Plan.MayCall(line.Address); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return nil
 }
 
 // entertain lets a party hear something while they wait, until stop returns.
