@@ -188,6 +188,7 @@ func (p *pair) dials(opts ...phone.DialOption) *pair {
 // skips presses a key for the price not to be told in full.
 func (p *pair) skips() *pair {
 	p.s.Helper()
+	p.s.must(p.c.AwaitSound(p.s.ctx))
 	p.s.must(p.c.Keys(p.s.ctx, "#"))
 	return p
 }
@@ -209,6 +210,7 @@ func (p *pair) answers() *pair {
 	var err error
 	p.a, err = p.rings().Answer(p.s.ctx)
 	p.s.must(err)
+	p.s.must(p.a.AwaitSound(p.s.ctx))
 	return p
 }
 

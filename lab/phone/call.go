@@ -114,6 +114,16 @@ func (c *Call) Loses(oneIn int) {
 	c.media.loses = oneIn
 }
 
+// AwaitSound waits until the other side has sent sound. A key that is pressed before that
+// may be lost: on a busy machine the exchange has not learned yet where this phone sends
+// from, and passes over packets that come in a burst (Asterisk's strictrtp).
+func (c *Call) AwaitSound(ctx context.Context) error {
+	if err := c.media.ear.awaitSample(ctx, 1); err != nil {
+		return fmt.Errorf("nothing is heard: %w", err)
+	}
+	return nil
+}
+
 // Messages returns every SIP message received on this leg, requests and
 // responses as they were on the wire, SDP included.
 func (c *Call) Messages() []string { return c.trace.all() }

@@ -117,6 +117,9 @@ func (s *Stage) Verify(ctx context.Context, a *Advisor) error {
 	if err != nil {
 		return err
 	}
+	if err := call.AwaitSound(ctx); err != nil {
+		return err
+	}
 	if err := call.Keys(ctx, verify.Code+"#"); err != nil {
 		return err
 	}

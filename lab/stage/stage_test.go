@@ -141,6 +141,7 @@ func (s *scene) rings() *phone.Call {
 	s.must(err)
 	call, err := ringing.Answer(s.ctx)
 	s.must(err)
+	s.must(call.AwaitSound(ctx))
 	return call
 }
 
