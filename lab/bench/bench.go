@@ -116,12 +116,19 @@ func Open(ctx context.Context, o Options) (_ *Bench, err error) {
 		return nil, err
 	}
 	b.stage.Carrier = nil
-	for _, step := range []func(context.Context) error{b.settle, b.addOtherDesigns, b.startAdvisors} {
+	for _, step := range []func(context.Context) error{b.settle, b.addOtherDesigns, b.startAdvisors, b.warmUp} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
 	}
 	return b, nil
+}
+
+// warmUp makes paid calls until every connection to Postgres has planned its statements,
+// as it has in a program that has run for a while.
+func (b *Bench) warmUp(ctx context.Context) error {
+	_, err := b.run(ctx, load{design: paid, rate: b.Rate, calls: b.Calls, talk: b.Talk})
+	return err
 }
 
 // Close ends all of it.

@@ -20,6 +20,7 @@ import (
 // call is what passed over the wire of one call, by the kernel's clock. Nobody who takes
 // part in it is asked, so nobody is slowed down. A zero time: it was not seen.
 type call struct {
+	id      string       // Call-ID
 	invited time.Time    // INVITE from the client
 	inHands time.Time    // StasisStart of the client, on its way to the program
 	rung    time.Time    // INVITE to the advisor
@@ -154,8 +155,9 @@ func (w *wire) noteSIP(message string, toAsterisk bool, at time.Time) {
 	start, _, _ := strings.Cut(message, "\r\n")
 	switch {
 	case strings.HasPrefix(start, "INVITE ") && toAsterisk:
-		if pair, ok := pairOf(start, "sip:4930551"); ok {
-			w.open[pair] = &call{invited: at}
+		id := header(message, "Call-ID")
+		if pair, ok := pairOf(start, "sip:4930551"); ok && (w.open[pair] == nil || w.open[pair].id != id) { // not sent again
+			w.open[pair] = &call{id: id, invited: at}
 			w.calls = append(w.calls, w.open[pair])
 		}
 	case strings.HasPrefix(start, "INVITE "):
