@@ -292,9 +292,10 @@ func TestTheDesksLists(t *testing.T) {
 	d.looksGood("desk-clients")
 
 	d.clicks("link", "Appointments")
-	d.sees("No appointment is to come.")
-	s.wishes(26 * time.Hour)
+	d.must(d.app.SeeRole(d.ctx, "heading", "Those to come"))
+	s.wishes(26 * time.Hour) // which shows without a reload
 	d.must(d.app.SeeRole(d.ctx, "table", "Appointments"))
+	d.must(d.app.SeeRole(d.ctx, "link", "Ida"))
 	d.sees("Asked for")
 	d.looksGood("desk-appointments")
 
