@@ -106,7 +106,7 @@ func (s *Store) ReceiptOf(ctx context.Context, client ivr.ClientID, id ivr.CallI
 func (r Receipt) Sound() string {
 	var b strings.Builder
 	for _, q := range r.Quality {
-		fmt.Fprintf(&b, "  sound       %s\n", soundWords(q))
+		fmt.Fprintf(&b, "  sound           %s\n", soundWords(q))
 	}
 	return b.String()
 }
