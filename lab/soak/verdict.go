@@ -58,9 +58,11 @@ const restFor = 20 * time.Second
 
 // What may be more at the second calm than at the first, by the same process: nothing of
 // goroutines and files but what comes and goes by itself, of memory what a heap may vary.
+// Connections to Postgres are kept once they were needed, up to a copy's pool.
 const (
+	pool           = 16
 	moreGoroutines = 10
-	moreFiles      = 10
+	moreFiles      = 10 + pool
 	moreMemory     = 24 // MB, and a quarter
 )
 
@@ -71,7 +73,7 @@ func (s *soak) verdict(ctx context.Context) error {
 		s.grown(fmt.Sprintf("copy %d of the program", i+1), first.copies[i], last.copies[i])
 	}
 	s.grown("Asterisk", first.asterisk, last.asterisk)
-	s.more("sessions of Postgres", first.sessions, last.sessions, moreFiles)
+	s.more("sessions of Postgres", first.sessions, last.sessions, float64(len(s.copies)*pool))
 	if _, err := s.stage.Parley(ctx, "ledger", "audit"); err != nil {
 		s.failures = append(s.failures, "the audit: "+err.Error())
 	}
