@@ -129,15 +129,21 @@ const commands = {
     });
     await devtools.send("ServiceWorker.enable");
     const origin = new URL(page.url()).origin;
-    await devtools.send("ServiceWorker.deliverPushMessage", { origin, registrationId: await worker, data: value });
-    return page.evaluate(async () => {
-      const app = await navigator.serviceWorker.getRegistration("/app/");
-      for (;;) {
-        const [shown] = await app.getNotifications();
-        if (shown) return `${shown.title}: ${shown.body}`;
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-    });
+    const registrationId = await worker;
+    // What comes before the worker is active is lost, and nobody says so: it is sent again.
+    for (;;) {
+      await devtools.send("ServiceWorker.deliverPushMessage", { origin, registrationId, data: value });
+      const said = await page.evaluate(async () => {
+        const app = await navigator.serviceWorker.getRegistration("/app/");
+        for (let tries = 0; tries < 20; tries++) {
+          const [shown] = await app.getNotifications();
+          if (shown) return `${shown.title}: ${shown.body}`;
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+        return "";
+      });
+      if (said) return said;
+    }
   },
   /** Waits until the page hears a tone for most of a second. */
   async hears({ page, hz }) {
