@@ -267,12 +267,14 @@ func (s *Service) talk(ctx context.Context, call *Call) error {
 }
 
 // join begins the talk. Before that the advisor's leg gets a timer of the switch's
-// own, so that at no instant a talk is without an end; the client's, which is to be
-// precise, is set when the talk's beginning is known.
+// own, so that at no instant a talk is without an end. The client's, which comes first,
+// is set when the talk's beginning is known; the advisor's again only where the joining
+// took so long that it would come near the end of what is paid.
 func (s *Service) join(ctx context.Context, call *Call) (Talk, error) {
 	defer s.stage(call, Joined)()
 	longest, _ := call.Terms.Talk(call.Held)
 	left := longest - talkTime(call.segments)
+	set := time.Now()
 	if err := call.Advisor.CutAfter(ctx, left+advisorCutGrace); err != nil {
 		return nil, err
 	}
@@ -280,6 +282,10 @@ func (s *Service) join(ctx context.Context, call *Call) (Talk, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.cutClientAfter(ctx, call, talk.JoinedAt().Add(left), cutGrace)
+	deadline := talk.JoinedAt().Add(left)
+	s.cutClientAfter(ctx, call, deadline, cutGrace)
+	if time.Since(set) > advisorCutGrace-cutGrace {
+		s.cutAdvisorAfter(ctx, call, deadline)
+	}
 	return talk, nil
 }

@@ -8,10 +8,10 @@ import (
 
 const (
 	// Should the program be dead when a talk's time is over, the switch itself cuts
-	// the client's leg this long after, and the advisor's later: the two never
-	// race, and the record shows which one it was.
+	// the client's leg this long after, and the advisor's next: the two never race,
+	// and neither talks for a quarter of a second that is not paid.
 	cutGrace        = 200 * time.Millisecond
-	advisorCutGrace = 2 * time.Second
+	advisorCutGrace = 230 * time.Millisecond
 
 	// A program that lives to see the end come this near gives itself more, so that
 	// it is not cut short in its last words.
@@ -158,12 +158,15 @@ func (s *Service) extend(ctx context.Context, call *Call, t *talking) bool {
 // cutBothAfter sets the switch's own timers anew when the end of a talk has moved.
 func (s *Service) cutBothAfter(ctx context.Context, call *Call, t *talking) (left time.Duration) {
 	_, deadline, _ := call.allowed(t)
-	left = time.Until(deadline)
-	if err := call.Advisor.CutAfter(ctx, max(0, left)+advisorCutGrace); err != nil && ctx.Err() == nil {
+	s.cutAdvisorAfter(ctx, call, deadline)
+	s.cutClientAfter(ctx, call, deadline, cutGrace)
+	return time.Until(deadline)
+}
+
+func (s *Service) cutAdvisorAfter(ctx context.Context, call *Call, deadline time.Time) {
+	if err := call.Advisor.CutAfter(ctx, max(0, time.Until(deadline))+advisorCutGrace); err != nil && ctx.Err() == nil {
 		s.Log.Warn("the switch keeps the advisor's earlier timer", "call", call.ID, "err", err)
 	}
-	s.cutClientAfter(ctx, call, deadline, cutGrace)
-	return left
 }
 
 // cutClientAfter sets the switch's own timer on the client's leg, for the end of a

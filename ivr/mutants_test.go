@@ -15,13 +15,14 @@ var mutants = []mutant.Bug{
 	{"ringing is charged", "meter.go", "min(t.length(until), left)", "min(until.Sub(call.StartedAt), left)", 159},
 	{"the timers of a second segment forget the first", "client_call.go", "left := longest - talkTime(call.segments)", "left := longest", 8842},
 	{"the end moves by twice what is bought", "meter.go", "call.Held += more", "call.Held += 2 * more", 390},
-	{"the advisor is left in the call", "call.go", "call.Advisor.Hangup(NormalClearing) // first of all", "// first of all", 103},
+	{"the advisor is left in the call", "call.go", "call.Advisor.Hangup(NormalClearing) // first of all", "// first of all", 159},
 	{"a settlement is tried once", "call.go", `s.Log.Error("call not settled; will try again"`, `return; s.Log.Error("call not settled; will try again"`, 12},
 	{"calls of a dead program are forgotten", "recover.go", "go s.closeOrphan(o)", "_ = s.closeOrphan", 16},
 	{"who could not be asked is taken for gone", "recover.go",
 		`return fmt.Errorf("list what is up: %w", err)`, `survivors = nil`, 1395},
-	{"an adopted talk starts anew", "recover.go", "began: o.Began}", "began: time.Now()}", 2931},
-	{"no timer guards the talk", "meter.go", "CutAfter(ctx, max(0, time.Until(deadline))+grace)", "CutAfter(ctx, 12*time.Hour)", 14476},
+	{"an adopted talk starts anew", "recover.go", "began: o.Began}", "began: time.Now()}", 14171},
+	{"no timer guards the talk", "meter.go", "= 200 * time.Millisecond\n\tadvisorCutGrace = 230 * time.Millisecond",
+		"= 12 * time.Hour\n\tadvisorCutGrace = 13 * time.Hour", 238},
 }
 
 func TestPlantedBugsAreFound(t *testing.T) { mutant.Found(t, mutants, "TestTown", "-seed") }
