@@ -32,7 +32,7 @@ type Asterisk struct {
 	App            string // the Stasis application: parley
 
 	SIPAddr string // where phones send: HOST:PORT, UDP
-	// CarrierAddr is 127.0.0.2:PORT, where calls to PJSIP/NUMBER@trunk go. Calls that
+	// CarrierAddr is 127.0.0.2:PORT, where calls to PJSIP/NUMBER@trunk-N go. Calls that
 	// come from any port of 127.0.0.2 are the carrier's.
 	CarrierAddr string
 

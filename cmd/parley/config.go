@@ -38,7 +38,7 @@ var settings = []setting{
 	{key: "asterisk.user", def: "parley", what: "of ARI"},
 	{key: "asterisk.password", what: "of ARI", secret: true},
 	{key: "asterisk.app", def: "parley", what: "the Stasis application of Asterisk's dialplan"},
-	{key: "asterisk.trunk", def: "trunk", what: "the PJSIP endpoint of the carrier"},
+	{key: "asterisk.trunk", def: "trunk", what: "the PJSIP endpoint of the carrier; calls go out by ten more, named after it with -0 to -9"},
 	{key: "asterisk.rtp_timeout", def: "30s", what: "rtp_timeout in pjsip.conf: a leg that Asterisk ends for silence was gone that long"},
 	{key: "asterisk.media_address", what: "media_address of SIP phones' endpoints; empty leaves it to Asterisk"},
 	{key: "prompts.dir", def: "/var/lib/parley/prompts", what: "where prompts are kept"},

@@ -167,16 +167,17 @@ func examineAsterisk(ctx context.Context, c config) []finding {
 	if !e.Connected {
 		app = finding{"program", warning, "no copy of the program is connected: callers hear an apology", "`parley serve`"}
 	}
-	return append(found, modules, codecs, app, trunkOf(c.trunk, e.Trunk))
+	return append(found, modules, codecs, app, trunkOf(c.trunk, e))
 }
 
-func trunkOf(name, said string) finding {
-	switch said {
-	case "online":
+func trunkOf(name string, e ari.Examination) finding {
+	switch {
+	case len(e.NoEndpoint) > 0:
+		return finding{"trunk", fault, "Asterisk has no PJSIP endpoint " + strings.Join(e.NoEndpoint, ", "),
+			"asterisk.trunk must be the one of pjsip.conf, and ten are named after it: take asterisk-config's pjsip.conf"}
+	case e.Trunk == "online":
 		return finding{"trunk", fine, name + " answers", ""}
-	case "":
-		return finding{"trunk", fault, "Asterisk has no PJSIP endpoint " + name, "asterisk.trunk must be the one of pjsip.conf"}
-	case "offline":
+	case e.Trunk == "offline":
 		return finding{"trunk", fault, name + " does not answer OPTIONS", "is the carrier up, are CARRIER_URI, user and password right? `asterisk -rx 'pjsip show registrations'`"}
 	}
 	return finding{"trunk", warning, "whether " + name + " answers is not known: it is not asked", "set qualify_frequency in pjsip.conf; `asterisk -rx 'pjsip show registrations'` shows a registration"}

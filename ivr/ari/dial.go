@@ -23,11 +23,24 @@ var (
 // phones that are registered here, and to nothing else.
 const nodes = "node"
 
+// outbound is the endpoint by which a telephone number is called: one of ten, by its last
+// digit, since Asterisk walks all channels of an endpoint at each change of one of them.
+func (c Config) outbound(number string) string { return c.Trunk + "-" + number[len(number)-1:] }
+
+// carrier lists the carrier's endpoints: calls come in by the first.
+func (c Config) carrier() []string {
+	names := []string{c.Trunk}
+	for digit := range 10 {
+		names = append(names, c.outbound(strconv.Itoa(digit)))
+	}
+	return names
+}
+
 // where is the line as Asterisk dials it. A phone that is registered with another node is
 // rung by that one's Asterisk.
 func (s *Switch) where(ctx context.Context, to ivr.Line) (string, error) {
 	if to.Kind == ivr.Phone && telephone.MatchString(to.Address) {
-		return "PJSIP/" + to.Address + "@" + s.cfg.Trunk, nil
+		return "PJSIP/" + to.Address + "@" + s.cfg.outbound(to.Address), nil
 	}
 	if to.Kind != ivr.Phone && endpoint.MatchString(to.Address) {
 		if s.cfg.Elsewhere != nil {

@@ -47,7 +47,7 @@ func TestTheLineIsToldNothingButOurNumber(t *testing.T) {
 	defer f.mu.Unlock()
 	body := f.channels[legID].body
 	want := j{
-		"endpoint": "PJSIP/+4915198765432@trunk", "app": "parley", "appArgs": "out," + legID, "callerId": "+493055501001",
+		"endpoint": "PJSIP/+4915198765432@trunk-2", "app": "parley", "appArgs": "out," + legID, "callerId": "+493055501001",
 		"timeout": 32., "variables": j{"TIMEOUT(absolute)": "90.000"},
 	}
 	if fmt.Sprint(body) != fmt.Sprint(want) {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"slices"
 
 	"parley/ivr"
 )
@@ -115,8 +116,9 @@ func (s *Switch) Registered(ctx context.Context) (names []string, err error) {
 	if err := s.client.do(ctx, command{method: "GET", path: path("endpoints", "PJSIP")}, &all); err != nil {
 		return nil, err
 	}
+	others := append(s.cfg.carrier(), nodes)
 	for _, e := range all {
-		if e.State == "online" && e.Resource != s.cfg.Trunk && e.Resource != nodes {
+		if e.State == "online" && !slices.Contains(others, e.Resource) {
 			names = append(names, e.Resource)
 		}
 	}

@@ -13,7 +13,8 @@ type Examination struct {
 	Missing      []string      // modules that the program needs and that do not run
 	MissingAudio []string      // codecs without which some phone hears nothing
 	Connected    bool          // some program is connected as the application
-	Trunk        string        // online, offline or unknown, where it is not asked by OPTIONS; "" where there is none
+	Trunk        string        // online, offline or unknown, where it is not asked by OPTIONS
+	NoEndpoint   []string      // of the carrier's endpoints, those that Asterisk does not have
 	Ahead        time.Duration // of our clock, give or take half of Took
 	Took         time.Duration // for its answer
 }
@@ -61,15 +62,19 @@ func Examine(ctx context.Context, cfg Config) (e Examination, err error) {
 	if err != nil && !refused(err, 404) {
 		return e, err
 	}
-	var trunk struct{ State string }
-	err = c.do(ctx, command{method: "GET", path: path("endpoints", "PJSIP", cfg.Trunk)}, &trunk)
-	if e.Trunk = trunk.State; refused(err, 404) {
-		err = nil
+	for _, name := range cfg.carrier() {
+		var endpoint struct{ State string }
+		err := c.do(ctx, command{method: "GET", path: path("endpoints", "PJSIP", name)}, &endpoint)
+		switch {
+		case refused(err, 404):
+			e.NoEndpoint = append(e.NoEndpoint, name)
+		case err != nil:
+			return e, fmt.Errorf("ask for the trunk: %w", err)
+		case name == cfg.Trunk:
+			e.Trunk = endpoint.State
+		}
 	}
-	if err != nil {
-		err = fmt.Errorf("ask for the trunk: %w", err)
-	}
-	return e, err
+	return e, nil
 }
 
 func without(names []string, runs map[string]bool) (missing []string) {

@@ -22,7 +22,7 @@ type Config struct {
 	URL            string // http://127.0.0.1:8088/ari
 	User, Password string
 	App            string // of Stasis; "parley" unless set
-	Trunk          string // the PJSIP endpoint of the carrier; "trunk" unless set
+	Trunk          string // the PJSIP endpoint of the carrier, "trunk" unless set; calls go out by those named after it, "trunk-0" to "trunk-9"
 	Fallback       string // context,extension,priority that apologises; "noapp,s,1" unless set
 
 	// RTPTimeout is the endpoints' rtp_timeout: how long Asterisk hears nothing

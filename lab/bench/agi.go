@@ -78,7 +78,7 @@ func (b *Bench) addOtherDesigns(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	dial := "Dial,PJSIP/+${EXTEN:1}@" + trunk
+	dial := "Dial,PJSIP/+${EXTEN:1}@" + outbound
 	for _, command := range []string{
 		"module load res_speech.so", "module load res_agi.so", "module load app_dial.so",
 		"dialplan add extension _7X!,1," + dial + " into from-trunk",
@@ -94,8 +94,8 @@ func (b *Bench) addOtherDesigns(ctx context.Context) error {
 	return nil
 }
 
-// trunk is the endpoint by which a number is rung, as the program chooses it.
-const trunk = "trunk"
+// outbound is the endpoint by which a number is rung, as the program chooses it.
+const outbound = "trunk-${EXTEN:-1}"
 
 func (b *Bench) startAGI(ctx context.Context) (address string, err error) {
 	own, err := os.Executable()
