@@ -126,6 +126,14 @@ func readDSN(dsn string) (pq.Config, error) {
 // ends after limit: a slow or frozen Postgres gives an error, never a hang. Calls that are
 // opened on it are the node's.
 func connect(dsn, node string, limit time.Duration) (*sqlx.DB, error) {
+	c, err := connector(dsn, node, limit)
+	if err != nil {
+		return nil, err
+	}
+	return sqlx.NewDb(sql.OpenDB(c), "postgres"), nil
+}
+
+func connector(dsn, node string, limit time.Duration) (driver.Connector, error) {
 	c, err := readDSN(dsn)
 	if err != nil {
 		return nil, err
@@ -147,7 +155,7 @@ func connect(dsn, node string, limit time.Duration) (*sqlx.DB, error) {
 		return nil, err
 	}
 	connector.Dialer(impatientDialer{limit})
-	return sqlx.NewDb(sql.OpenDB(connector), "postgres"), nil
+	return connector, nil
 }
 
 // impatientDialer makes connections on which every read ends after limit. The
