@@ -62,6 +62,9 @@ func TestHostAtRandom(t *testing.T) {
 // inADatabase is how many days a database sees: what is over makes it slower.
 const inADatabase = 2000
 
+// noHurry lets the game go on beside whatever else the machine does.
+const noHurry = time.Minute
+
 // chance is a host to which things happen, one after the other, and what its clients
 // remember of them.
 type chance struct {
@@ -93,14 +96,14 @@ func newChance(t *testing.T) *chance {
 	h.wire = newProxy(t)
 	u := parse(t, h.dsn)
 	u.Host = h.wire.Addr().String()
-	faulty, err := Open(t.Context(), Config{DSN: u.String(), Key: testKey, Connections: 1})
+	faulty, err := open(t.Context(), Config{DSN: u.String(), Key: testKey, Connections: 1}, noHurry)
 	h.must(err)
 	t.Cleanup(func() { faulty.Disconnect() })
-	direct, err := Open(t.Context(), Config{DSN: h.dsn, Key: testKey, Connections: 2})
+	direct, err := open(t.Context(), Config{DSN: h.dsn, Key: testKey, Connections: 2}, noHurry)
 	h.must(err)
 	t.Cleanup(func() { direct.Disconnect() })
 	h.faulty, h.Store = faulty, direct // without Redis: nobody listens here
-	pool, err := connector(h.dsn, DefaultNode, patience)
+	pool, err := connector(h.dsn, DefaultNode, noHurry)
 	h.must(err)
 	h.must(direct.db.Close())
 	direct.db.DB = sql.OpenDB(rememberer{pool})
