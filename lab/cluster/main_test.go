@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
@@ -16,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	_ "github.com/lib/pq" // the driver "postgres"
 
 	"parley/lab"
 	"parley/lab/stage"
@@ -41,6 +44,7 @@ type cluster struct {
 	other    *lab.Lab // of two
 	standby  *lab.Postgres
 	kamailio *lab.Service
+	db       *sql.DB // whichever is written to
 }
 
 var town *cluster
@@ -65,8 +69,11 @@ func TestMain(m *testing.M) {
 
 func (c *cluster) close() error {
 	var err error
+	if c.db != nil {
+		err = c.db.Close()
+	}
 	if c.Stage != nil {
-		err = c.Stage.Close()
+		err = errors.Join(err, c.Stage.Close())
 	}
 	return errors.Join(err, c.other.Close())
 }
@@ -106,8 +113,14 @@ func (c *cluster) widen(ctx context.Context) (own []string, err error) {
 		return nil, err
 	}
 	dsn, err := c.bothPostgres()
+	if err != nil {
+		return nil, err
+	}
+	if c.db, err = sql.Open("postgres", dsn); err != nil {
+		return nil, err
+	}
 	c.Env = append(c.Env, "PARLEY_POSTGRES_DSN="+dsn, "PARLEY_REDIS_SENTINELS="+sentinel)
-	return slices.Concat(c.Env, []string{"PARLEY_NODE=one", "PARLEY_NODE_SIP=" + c.Lab.Asterisk.SIPAddr}), err
+	return slices.Concat(c.Env, []string{"PARLEY_NODE=one", "PARLEY_NODE_SIP=" + c.Lab.Asterisk.SIPAddr}), nil
 }
 
 // bothPostgres is the program's DSN with both servers in it: whichever is written to.

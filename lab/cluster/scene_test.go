@@ -2,15 +2,12 @@ package cluster
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	_ "github.com/lib/pq" // the driver "postgres"
 
 	"parley/lab/phone"
 	"parley/lab/stage"
@@ -64,15 +61,19 @@ func (s *scene) must(err error) {
 	}
 }
 
-// talk is a call up to the talk, with both hearing each other, and the node that has it. Where
-// that is not want, the client hangs up and calls again: the nodes take turns.
+// talk is a call up to the talk, with both hearing each other. Where another node than want has
+// it, the client hangs up and calls again: the nodes take turns.
 func (s *scene) talk(want *node) (client, advisor *phone.Call) {
 	s.Helper()
 	for range 6 {
 		call, err := s.client.Phone.Dial(s.ctx, s.loan.DID)
 		s.must(err)
 		if want != nil && !strings.HasPrefix(mediaOf(call), hostOf(want)) {
+			// A client has one call at a time: the next begins once the books have closed this one,
+			// which they have not before they have opened it.
+			s.eventually(patience, "the call is opened", func() bool { return s.open() == 1 })
 			s.must(call.Hangup(s.ctx))
+			s.eventually(patience, "the call is closed", func() bool { return s.open() == 0 })
 			continue
 		}
 		s.must(call.Keys(s.ctx, "#"))
@@ -136,16 +137,15 @@ func (s *scene) hungUp(client, advisor *phone.Call) stage.Call {
 // nodeOf is the node that a call's record names.
 func (s *scene) nodeOf(call string) (name string) {
 	s.Helper()
-	db, err := sql.Open("postgres", dsnOf(town))
-	s.must(err)
-	defer db.Close()
-	s.must(db.QueryRowContext(s.ctx, `SELECT node FROM calls WHERE id = $1`, call).Scan(&name))
+	s.must(town.db.QueryRowContext(s.ctx, `SELECT node FROM calls WHERE id = $1`, call).Scan(&name))
 	return name
 }
 
-func dsnOf(c *cluster) string {
-	dsn, _ := c.bothPostgres()
-	return dsn
+// open is how many calls of the client are not closed.
+func (s *scene) open() (calls int) {
+	s.Helper()
+	s.must(town.db.QueryRowContext(s.ctx, `SELECT count(*) FROM calls WHERE client = $1 AND ended_at IS NULL`, s.client.ID).Scan(&calls))
+	return calls
 }
 
 // audit fails the test unless the books agree.
