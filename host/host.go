@@ -6,6 +6,7 @@ package host
 import (
 	"cmp"
 	"context"
+	"errors"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -189,10 +190,11 @@ func (h *Host) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	err := h.Ready(ctx)
-	if err == nil && h.Store.Ping(ctx) != nil {
-		w.Header().Set("Retry-After", "5")
-		writeJSON(w, http.StatusServiceUnavailable, health{Why: "the database does not answer"})
-		return
+	if h.Store.Ping(ctx) != nil { // then nobody knows either which copy serves
+		err = errors.New("the database does not answer")
+		if h.Asterisk != nil && !h.Asterisk() {
+			err = errors.New("the database does not answer, and Asterisk is not connected")
+		}
 	}
 	if err != nil {
 		w.Header().Set("Retry-After", "5")

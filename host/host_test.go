@@ -329,10 +329,12 @@ func TestReadiness(t *testing.T) {
 	if answer.StatusCode != 503 || !strings.Contains(string(text), "Asterisk is not connected") || status("/livez") != 200 {
 		t.Errorf("without Asterisk: %s %s", answer.Status, text)
 	}
-	w.ready = nil
 	w.store.Disconnect()
-	if status("/readyz") != 503 || status("/livez") != 200 {
-		t.Error("without the database")
+	answer = w.send("GET", "/readyz", "", nil)
+	text, err = io.ReadAll(answer.Body)
+	w.must(err)
+	if answer.StatusCode != 503 || !strings.Contains(string(text), "the database does not answer") || status("/livez") != 200 {
+		t.Errorf("without the database: %s %s", answer.Status, text)
 	}
 	_, err = w.site.Advisors(t.Context(), "")
 	w.problem("without the database", err, 503, "unavailable")

@@ -17,16 +17,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"parley/ivr"
+	"parley/store"
 )
 
 const namespace = "parley"
 
 // quick are the bounds of what should take no time that anyone notices, slow of what
-// people do.
+// people do, queued of how long they wait for somebody else.
 var (
 	quick  = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 	ratios = []float64{0, .001, .005, .01, .02, .05, .1, .2, .5}
 	slow   = []float64{.01, .05, .1, .5, 1, 2, 5, 10, 20, 40, 60, 300, 900, 3600}
+	queued = []float64{10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400}
 )
 
 // Metrics is all that is counted. It is an [ivr.Observer].
@@ -53,6 +55,7 @@ type Metrics struct {
 	lag         prometheus.Histogram
 	connections prometheus.Counter
 
+	waited   *prometheus.HistogramVec
 	lines    *prometheus.CounterVec
 	requests *prometheus.HistogramVec
 }
@@ -87,6 +90,7 @@ func New(version string) *Metrics {
 	m.lag = m.histogram("ari_event_lag_seconds", "An event of our own through Asterisk and back: how late events are.", quick).WithLabelValues().(prometheus.Histogram)
 	m.connections = m.counter("ari_connections_total", "Events connections that came up; each but the first is a reconnection.").WithLabelValues()
 
+	m.waited = m.histogram("queue_wait_seconds", "How long clients waited on a queue until their turn, or until they left it or it was ended before.", queued, "until")
 	m.lines = m.counter("log_lines_total", "Lines of the log, by level.", "level")
 	m.requests = m.histogram("http_request_seconds", "Requests over HTTP, without streams.", quick, "code")
 
@@ -98,6 +102,9 @@ func New(version string) *Metrics {
 	}
 	for _, what := range []ivr.Recovery{ivr.Adopted, ivr.Closed, ivr.HungUpOn} {
 		m.recovered.WithLabelValues(string(what))
+	}
+	for _, until := range []store.WaitState{store.Turn, store.Left, store.NoFunds, store.WaitFailed} {
+		m.waited.WithLabelValues(string(until))
 	}
 	m.requests.WithLabelValues("200")
 	for _, level := range []string{"WARN", "ERROR"} {
@@ -133,6 +140,11 @@ func (m *Metrics) Commanded(took time.Duration, answered bool) {
 
 func (m *Metrics) Beat(took time.Duration) { m.lag.Observe(took.Seconds()) }
 func (m *Metrics) Connected()              { m.connections.Inc() }
+
+// Waited is for [store.Store.Waited].
+func (m *Metrics) Waited(until store.WaitState, long time.Duration) {
+	m.waited.WithLabelValues(string(until)).Observe(long.Seconds())
+}
 
 func (m *Metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
 	v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)

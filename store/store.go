@@ -48,6 +48,11 @@ var ErrConflict = ivr.ErrConflict
 
 // Store is safe for concurrent use.
 type Store struct {
+	// Waited, where it is not nil, is told of each wait on a queue that this copy of the
+	// program has brought to its turn, or has ended before that, and how long it was. It is
+	// set before the store is used.
+	Waited func(until WaitState, long time.Duration)
+
 	db       *sqlx.DB
 	prepared *prepared     // on db: what every call asks
 	redis    *redis.Client // nil without notices
@@ -204,10 +209,15 @@ func (s *Store) inTx(ctx context.Context, fn func(ctx context.Context, tx *sqlx.
 			return err
 		}
 		defer tx.Rollback()
-		if err := fn(ctx, tx); err != nil {
+		var waits []waited
+		if err := fn(context.WithValue(ctx, waitedKey{}, &waits), tx); err != nil {
 			return err
 		}
-		return tx.Commit()
+		if err := tx.Commit(); err != nil {
+			return err
+		}
+		s.tellWaited(waits)
+		return nil
 	})
 }
 

@@ -158,12 +158,15 @@ func (s *Store) itsTurn(ctx context.Context, tx *sqlx.Tx, id WaitID, loan ivr.Lo
 		Advisor ivr.AdvisorID
 		Mode    WaitMode
 		Until   time.Time
+		Seconds float64 // since they joined
 	}
 	if err := tx.GetContext(ctx, &w, `
 		UPDATE waits w SET state = 'turn', loan = l.id FROM loans l
-		WHERE w.id = $1 AND w.state = 'waiting' AND l.id = $2 RETURNING w.client, w.advisor, w.mode, l.until`, id, loan); err != nil {
+		WHERE w.id = $1 AND w.state = 'waiting' AND l.id = $2
+		RETURNING w.client, w.advisor, w.mode, l.until, extract(epoch FROM clock_timestamp() - w.joined_at)::float AS seconds`, id, loan); err != nil {
 		return until, fmt.Errorf("give wait %s its turn: %w", id, err)
 	}
+	noteWaited(ctx, Turn, w.Seconds)
 	return w.Until, s.emit(ctx, tx, Event{Type: "queue.turn", Client: w.Client, Advisor: w.Advisor,
 		Data: map[string]any{"wait": id, "mode": w.Mode, "talk": loan, "until": w.Until}})
 }
@@ -251,14 +254,20 @@ func (s *Store) endWait(ctx context.Context, tx *sqlx.Tx, id WaitID, state WaitS
 	if state == MissedTurn {
 		e.Type = "queue.missed"
 	}
+	var hadTurn bool
+	var seconds float64
 	err := tx.QueryRowxContext(ctx, `
-		UPDATE waits SET state = $2, ended_at = clock_timestamp() WHERE id = $1 AND ended_at IS NULL RETURNING client, advisor`, id, state).
-		Scan(&e.Client, &e.Advisor)
+		UPDATE waits SET state = $2, ended_at = clock_timestamp() WHERE id = $1 AND ended_at IS NULL
+		RETURNING client, advisor, loan IS NOT NULL, extract(epoch FROM ended_at - joined_at)::float`, id, state).
+		Scan(&e.Client, &e.Advisor, &hadTurn, &seconds)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("end wait %s: %w", id, err)
+	}
+	if !hadTurn {
+		noteWaited(ctx, state, seconds)
 	}
 	return s.emit(ctx, tx, e)
 }

@@ -69,6 +69,7 @@ func serve(ctx context.Context, c config, takeOver bool) error {
 		return err
 	}
 	defer s.Disconnect()
+	s.Waited = counted.Waited
 	ready := &readiness{stopping: ctx}
 	plans := &planner{store: s}
 	cashier := c.cashier(s, log)

@@ -83,6 +83,14 @@ func (m scraped) value(name string, labels ...string) (sum float64) {
 	return sum
 }
 
+// sum adds up what a histogram has observed.
+func (m scraped) sum(name string) (sum float64) {
+	for _, series := range m[name].GetMetric() {
+		sum += series.GetHistogram().GetSampleSum()
+	}
+	return sum
+}
+
 // A call shows in the metrics while it is up, and when it is over with its money.
 func TestACallIsCounted(t *testing.T) {
 	stage, anna, ctx := newStage(t)
@@ -261,5 +269,42 @@ func TestBadSoundIsRecorded(t *testing.T) {
 	s.must(err)
 	if !strings.Contains(words, "lost on the way to us") || !strings.Contains(words, "bad") {
 		t.Errorf("shown:\n%s", words)
+	}
+}
+
+// A wait on a queue is counted when it is over: by the turn that came, with how long it
+// took, or by the client who left before.
+func TestAWaitIsCounted(t *testing.T) {
+	p := newQueuer(t, 2000)
+	s := p.scene
+	before := s.scrape(s.first())
+	began := time.Now()
+	wait, other := p.joins("page"), p.another()
+	later := other.joins("page")
+	if n := s.scrape(s.first()).value("parley_queue_waiting"); n != 2 {
+		t.Errorf("%v wait", n)
+	}
+	p.must(other.session.LeaveQueue(p.ctx, later.ID))
+	p.free()
+	p.comesTo(wait, "turn", nextComes)
+	most := time.Since(began).Seconds()
+	var after scraped
+	if !eventually(func() bool {
+		after = s.scrape(s.first())
+		return after.value("parley_queue_wait_seconds", "until", "turn") > before.value("parley_queue_wait_seconds", "until", "turn")
+	}) {
+		t.Fatal("the wait is not counted")
+	}
+	for until, want := range map[string]float64{"turn": 1, "left": 1, "no_funds": 0, "failed": 0} {
+		rose := after.value("parley_queue_wait_seconds", "until", until) - before.value("parley_queue_wait_seconds", "until", until)
+		if rose != want {
+			t.Errorf("%v waits are counted that lasted until %s, want %v", rose, until, want)
+		}
+	}
+	if long := after.sum("parley_queue_wait_seconds") - before.sum("parley_queue_wait_seconds"); long <= 0 || long > 2*most {
+		t.Errorf("two clients waited for %v s, and all of it took %v s", long, most)
+	}
+	if n := after.value("parley_queue_waiting"); n != 0 {
+		t.Errorf("then %v wait", n)
 	}
 }
