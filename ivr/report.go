@@ -67,6 +67,9 @@ const (
 	LastWords   StageName = "last words"
 )
 
+// Stages are all of them.
+var Stages = []StageName{Answered, Identified, Held, ClientRung, PriceTold, Dialled, Accepted, Joined, CodeAsked, Talked, Reconnected, Settling, LastWords}
+
 // Report is what became of a call.
 type Report struct {
 	CDR

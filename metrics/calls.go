@@ -29,8 +29,9 @@ func (m *Metrics) Ended(r ivr.Report) {
 	for _, q := range r.Quality {
 		m.loss.WithLabelValues(q.Side).Observe(q.Loss())
 		m.jitter.WithLabelValues(q.Side).Observe(q.Jitter.Seconds())
-		if q.RoundTrip > 0 {
+		if q.RoundTrip > 0 { // the phone reports
 			m.trip.WithLabelValues(q.Side).Observe(q.RoundTrip.Seconds())
+			m.missed.WithLabelValues(q.Side).Observe(q.SentLoss())
 		}
 		if q.Bad() {
 			m.bad.Inc()

@@ -47,6 +47,7 @@ type Metrics struct {
 
 	bad    prometheus.Counter
 	loss   *prometheus.HistogramVec
+	missed *prometheus.HistogramVec
 	jitter *prometheus.HistogramVec
 	trip   *prometheus.HistogramVec
 
@@ -82,6 +83,7 @@ func New(version string) *Metrics {
 
 	m.bad = m.counter("legs_bad_total", "Legs that sounded bad: 5 % loss, 50 ms of jitter, or a round trip of 400 ms.").WithLabelValues()
 	m.loss = m.histogram("leg_loss_ratio", "Of a leg's packets, the share that was lost on the way to us.", ratios, "side")
+	m.missed = m.histogram("leg_sent_loss_ratio", "Of the packets to a leg's phone, the share that it missed, where it reports that.", ratios, "side")
 	m.jitter = m.histogram("leg_jitter_seconds", "Of what came from a leg's party.", quick, "side")
 	m.trip = m.histogram("leg_round_trip_seconds", "To a leg's phone and back, where that reports it.", quick, "side")
 
@@ -100,8 +102,18 @@ func New(version string) *Metrics {
 			m.calls.WithLabelValues(string(kind), string(how))
 		}
 	}
+	for _, stage := range ivr.Stages {
+		if stage != ivr.Settling {
+			m.stages.WithLabelValues(string(stage))
+		}
+	}
 	for _, what := range []ivr.Recovery{ivr.Adopted, ivr.Closed, ivr.HungUpOn} {
 		m.recovered.WithLabelValues(string(what))
+	}
+	for _, side := range []string{"client", "advisor"} {
+		for _, of := range []*prometheus.HistogramVec{m.loss, m.missed, m.jitter, m.trip} {
+			of.WithLabelValues(side)
+		}
 	}
 	for _, until := range []store.WaitState{store.Turn, store.Left, store.NoFunds, store.WaitFailed} {
 		m.waited.WithLabelValues(string(until))
@@ -140,6 +152,12 @@ func (m *Metrics) Commanded(took time.Duration, answered bool) {
 
 func (m *Metrics) Beat(took time.Duration) { m.lag.Observe(took.Seconds()) }
 func (m *Metrics) Connected()              { m.connections.Inc() }
+
+// Currency has the money of a plan's calls counted from 0 on.
+func (m *Metrics) Currency(of string) {
+	m.held.WithLabelValues(of)
+	m.captured.WithLabelValues(of)
+}
 
 // Waited is for [store.Store.Waited].
 func (m *Metrics) Waited(until store.WaitState, long time.Duration) {

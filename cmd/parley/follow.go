@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"parley/ivr"
+	"parley/metrics"
 	"parley/store"
 )
 
@@ -14,8 +15,9 @@ import (
 const planEvery = 5 * time.Second
 
 // followPlans has calls that are up follow the plan in force, until ctx ends: also talks
-// that were taken over, where it was activated meanwhile.
-func followPlans(ctx context.Context, service *ivr.Service, plans *planner, s *store.Store, log *slog.Logger) {
+// that were taken over, where it was activated meanwhile. Its currency is counted from then
+// on.
+func followPlans(ctx context.Context, service *ivr.Service, plans *planner, s *store.Store, counted *metrics.Metrics, log *slog.Logger) {
 	notices := s.Listen(ctx, store.TopicPlan)
 	var followed int64
 	for {
@@ -25,6 +27,7 @@ func followPlans(ctx context.Context, service *ivr.Service, plans *planner, s *s
 			log.Warn("the plan in force is not known", "err", err)
 		case plan.Version != followed:
 			service.Follow(plan)
+			counted.Currency(plan.Currency)
 			followed = plan.Version
 		}
 		select {

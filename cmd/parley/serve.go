@@ -187,7 +187,7 @@ func (o *owner) serve(ctx context.Context) error {
 	background.Go(func() { placeCalls(ctx, service, s, ready, log) })
 	background.Go(func() { giveTurns(ctx, s, o.plans, log) })
 	background.Go(func() { keepAppointments(ctx, s, o.plans, log) })
-	background.Go(func() { followPlans(ctx, service, o.plans, s, log) })
+	background.Go(func() { followPlans(ctx, service, o.plans, s, o.metrics, log) })
 	background.Go(func() { pushEndpoints(ctx, asterisk, s, log) })
 	background.Go(func() { watchCalls(ctx, asterisk, ready, log) })
 	background.Go(func() { endAsked(ctx, service, s, log) })

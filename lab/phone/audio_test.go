@@ -339,8 +339,8 @@ func TestMalformedPacketsAreNotHeard(t *testing.T) {
 		"extension cut short": append([]byte{0x90}, make([]byte, 12)...),
 		"extension too long":  append([]byte{0x90}, append(make([]byte, 13), 0xff, 0xff)...),
 	} {
-		if _, _, payload, err := parseRTP(packet); err == nil {
-			t.Errorf("%s: taken as RTP with %d bytes", name, len(payload))
+		if p, err := parseRTP(packet); err == nil {
+			t.Errorf("%s: taken as RTP with %d bytes", name, len(p.payload))
 		}
 	}
 }

@@ -114,6 +114,17 @@ func (c *Call) Loses(oneIn int) {
 	c.media.loses = oneIn
 }
 
+// Misses has one in so many packets that are sent to the phone get lost on their way; 0:
+// none. The phone reports it, as it does all that it hears.
+func (c *Call) Misses(oneIn int) { c.media.misses.Store(uint32(oneIn)) }
+
+// FarAway has the phone's reports take so much longer on their way.
+func (c *Call) FarAway(d time.Duration) {
+	c.media.mu.Lock()
+	defer c.media.mu.Unlock()
+	c.media.far = d
+}
+
 // AwaitSound waits until the other side has sent sound. A key that is pressed before that
 // may be lost: on a busy machine the exchange has not learned yet where this phone sends
 // from, and passes over packets that come in a burst (Asterisk's strictrtp).

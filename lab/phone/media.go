@@ -20,15 +20,19 @@ const (
 )
 
 // media is the RTP of one call. It always sends: a key's event, else speech,
-// else a tone, else silence, so that the exchange does not think the phone lost.
+// else a tone, else silence, so that the exchange does not think the phone lost;
+// and every five seconds a report of what it hears.
 type media struct {
-	conn   *net.UDPConn
-	local  netip.AddrPort
-	codecs []Codec
-	ear    *ear
+	conn    *net.UDPConn
+	reports *net.UDPConn // RTCP
+	local   netip.AddrPort
+	codecs  []Codec
+	ear     *ear
+	hears   reception
 
 	peerPort atomic.Uint32 // port that packets must come from
 	event    atomic.Uint32 // payload type of events that we receive
+	misses   atomic.Uint32 // one in so many packets is lost on its way here; 0: none
 
 	mu        sync.Mutex // guards what is sent
 	silent    bool
@@ -44,16 +48,21 @@ type media struct {
 	spoken    chan struct{}
 	keys      []press
 	loses     int // one packet in so many is lost on its way out; 0: none
+	frames    int
+	sent      uint32        // packets
+	octets    uint32        // of payload, in them
+	far       time.Duration // how long a report is on its way
 	packet    [rtpHeader + frame]byte
 }
 
 func newMedia(ip string, codecs []Codec, keep time.Duration) (*media, error) {
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(ip)})
+	conn, reports, err := listenPair(ip)
 	if err != nil {
-		return nil, fmt.Errorf("open RTP socket: %w", err)
+		return nil, fmt.Errorf("open RTP sockets: %w", err)
 	}
 	m := &media{
 		conn:      conn,
+		reports:   reports,
 		local:     conn.LocalAddr().(*net.UDPAddr).AddrPort(),
 		codecs:    codecs,
 		ear:       newEar(keep),
@@ -63,6 +72,7 @@ func newMedia(ip string, codecs []Codec, keep time.Duration) (*media, error) {
 	}
 	m.event.Store(eventType)
 	go m.receive()
+	go m.receiveReports()
 	return m, nil
 }
 
@@ -111,12 +121,14 @@ func (m *media) mute() {
 	m.mu.Unlock()
 	pacing.remove(m)
 	m.conn.SetReadDeadline(time.Unix(1, 0))
+	m.reports.SetReadDeadline(time.Unix(1, 0))
 	m.ear.close()
 }
 
 func (m *media) close() {
 	m.mute()
 	m.conn.Close()
+	m.reports.Close()
 }
 
 // sendFrame sends what is due every 20 ms. A packet that cannot be sent is lost,
@@ -131,6 +143,9 @@ func (m *media) sendFrame() {
 		m.sendAudio()
 	}
 	m.timestamp += frame
+	if m.frames++; m.frames%reportEvery == reportEvery/2 {
+		m.sendReport()
+	}
 }
 
 func (m *media) sendAudio() {
@@ -158,6 +173,8 @@ func (m *media) send(payloadType uint8, timestamp uint32, payload int) {
 	binary.BigEndian.PutUint32(m.packet[4:], timestamp)
 	binary.BigEndian.PutUint32(m.packet[8:], m.ssrc)
 	m.sequence++
+	m.sent++
+	m.octets += uint32(payload)
 	if m.loses > 0 && int(m.sequence)%m.loses == 0 {
 		return
 	}
@@ -178,33 +195,44 @@ func (m *media) receive() {
 		if uint32(from.Port()) != m.peerPort.Load() {
 			continue
 		}
-		payloadType, timestamp, payload, err := parseRTP(buf[:n])
+		p, err := parseRTP(buf[:n])
 		if err != nil {
 			continue
 		}
-		switch {
-		case Codec(payloadType) == ULaw || Codec(payloadType) == ALaw:
-			table := Codec(payloadType).pcm()
-			for i, code := range payload {
+		if in := m.misses.Load(); in > 0 && uint32(p.sequence)%in == 0 {
+			continue
+		}
+		m.hears.packet(p, time.Now())
+		switch codec := Codec(p.payloadType); {
+		case codec == ULaw || codec == ALaw:
+			table := codec.pcm()
+			for i, code := range p.payload {
 				pcm[i] = table[code]
 			}
-			m.ear.addAudio(pcm[:len(payload)])
-		case uint32(payloadType) == m.event.Load() && len(payload) >= 4:
-			m.ear.addEvent(payload[0], timestamp)
+			m.ear.addAudio(pcm[:len(p.payload)])
+		case uint32(p.payloadType) == m.event.Load() && len(p.payload) >= 4:
+			m.ear.addEvent(p.payload[0], p.timestamp)
 		}
 	}
 }
 
 var errNotRTP = errors.New("not an RTP packet")
 
-func parseRTP(packet []byte) (payloadType uint8, timestamp uint32, payload []byte, err error) {
+type rtpPacket struct {
+	payloadType     uint8
+	sequence        uint16
+	timestamp, ssrc uint32
+	payload         []byte
+}
+
+func parseRTP(packet []byte) (p rtpPacket, err error) {
 	if len(packet) < rtpHeader || packet[0]>>6 != 2 {
-		return 0, 0, nil, errNotRTP
+		return p, errNotRTP
 	}
 	start := rtpHeader + 4*int(packet[0]&15) // contributing sources
 	if packet[0]&0x10 != 0 {                 // header extension
 		if len(packet) < start+4 {
-			return 0, 0, nil, errNotRTP
+			return p, errNotRTP
 		}
 		start += 4 + 4*int(binary.BigEndian.Uint16(packet[start+2:]))
 	}
@@ -213,7 +241,10 @@ func parseRTP(packet []byte) (payloadType uint8, timestamp uint32, payload []byt
 		end -= int(packet[end-1])
 	}
 	if start > end {
-		return 0, 0, nil, errNotRTP
+		return p, errNotRTP
 	}
-	return packet[1] & 0x7f, binary.BigEndian.Uint32(packet[4:]), packet[start:end], nil
+	return rtpPacket{
+		payloadType: packet[1] & 0x7f, sequence: binary.BigEndian.Uint16(packet[2:]),
+		timestamp: binary.BigEndian.Uint32(packet[4:]), ssrc: binary.BigEndian.Uint32(packet[8:]), payload: packet[start:end],
+	}, nil
 }

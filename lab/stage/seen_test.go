@@ -308,3 +308,47 @@ func TestAWaitIsCounted(t *testing.T) {
 		t.Errorf("then %v wait", n)
 	}
 }
+
+// A phone that is far away and misses one packet in five says so by RTCP: the record tells
+// the round trip and the loss on the way to it, of that leg alone, and so do the metrics.
+// Asterisk and the phones report every five seconds.
+func TestWhatAPhoneReportsIsRecorded(t *testing.T) {
+	s := newScene(t, 2000)
+	before := s.scrape(s.first())
+	client, advisor := s.talk()
+	const way = 200 * time.Millisecond
+	client.Misses(5)
+	client.FarAway(way)
+	time.Sleep(14 * time.Second) // of talk
+	s.must(client.Hangup(s.ctx))
+	s.ends(advisor)
+	call := s.recorded("completed")
+	var shown struct{ Quality []ivr.LegQuality }
+	if !eventually(func() bool {
+		s.must(s.stage.ParleyJSON(s.ctx, &shown, "calls", "show", call.ID))
+		return len(shown.Quality) == 2
+	}) {
+		t.Fatalf("how it sounded is not recorded: %+v", shown)
+	}
+	one, other := shown.Quality[0], shown.Quality[1]
+	if one.Side != "client" || one.SentLoss() < .05 || one.SentLoss() > .25 || one.RoundTrip < way || one.RoundTrip > 10*way || !one.Bad() || one.Loss() > .01 {
+		t.Errorf("the client's leg: %+v, loss %.3f to us, %.3f to them", one, one.Loss(), one.SentLoss())
+	}
+	if other.Side != "advisor" || other.SentLoss() > .01 || other.RoundTrip <= 0 || other.RoundTrip >= way {
+		t.Errorf("the advisor's leg: %+v, loss %.3f to them", other, other.SentLoss())
+	}
+	t.Logf("of the packets to the client %.1f %% were missed, and the round trip is %v; to the advisor %v", 100*one.SentLoss(), one.RoundTrip, other.RoundTrip)
+	words, err := s.stage.Parley(s.ctx, "calls", "show", call.ID)
+	s.must(err)
+	if want := fmt.Sprintf("%.1f %% on the way to them, round trip %d ms", 100*one.SentLoss(), one.RoundTrip.Milliseconds()); !strings.Contains(words, want) {
+		t.Errorf("shown, without %q:\n%s", want, words)
+	}
+	after := s.scrape(s.first())
+	for _, name := range []string{"parley_leg_round_trip_seconds", "parley_leg_sent_loss_ratio"} {
+		for _, side := range []string{"client", "advisor"} {
+			if after.value(name, "side", side) <= before.value(name, "side", side) {
+				t.Errorf("%s does not show the %s's leg", name, side)
+			}
+		}
+	}
+}
