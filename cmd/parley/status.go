@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,20 +39,26 @@ func (a *app) statusCommand() *cobra.Command {
 			if err != nil {
 				return answer{}, err
 			}
-			text := fmt.Sprintf("plan      version %d\ncalls     %d open\nnumbers   %d free, %d lent, %d in quarantine\nqueues    %d wait, the first for %v\naudit     ",
-				is.Plan, is.Calls, is.Numbers["free"], is.Numbers["lent"], is.Numbers["quarantine"], is.Waiting,
-				(time.Duration(is.LongestWait) * time.Second).String())
-			if is.Audited == nil {
-				text += "none yet"
-			} else {
-				text += fmt.Sprintf("%d faults, %s", is.Faults, is.Audited.Format(time.DateTime))
-			}
-			for currency, amount := range is.Held {
-				text += fmt.Sprintf("\nheld      %s %s", amount, currency)
-			}
-			return say(is, "%s", text), nil
+			return say(is, "%s", is.text()), nil
 		}),
 	}
+}
+
+func (is summary) text() string {
+	plan, audit := "none is active", "none yet"
+	if is.Plan > 0 {
+		plan = fmt.Sprintf("version %d", is.Plan)
+	}
+	if is.Audited != nil {
+		audit = fmt.Sprintf("%d faults, %s", is.Faults, is.Audited.Format(time.DateTime))
+	}
+	text := fmt.Sprintf("plan      %s\ncalls     %d open\nnumbers   %d free, %d lent, %d in quarantine\nqueues    %d wait, the first for %v\naudit     %s",
+		plan, is.Calls, is.Numbers["free"], is.Numbers["lent"], is.Numbers["quarantine"], is.Waiting,
+		time.Duration(is.LongestWait)*time.Second, audit)
+	for _, currency := range slices.Sorted(maps.Keys(is.Held)) {
+		text += fmt.Sprintf("\nheld      %s %s", is.Held[currency], currency)
+	}
+	return text
 }
 
 func summaryOf(ctx context.Context, s *store.Store) (is summary, err error) {
@@ -84,7 +93,7 @@ func summaryOf(ctx context.Context, s *store.Store) (is summary, err error) {
 }
 
 // tailLooks is how often calls are looked at where no notice tells of them, and tailed
-// how many at once.
+// how many at once, beside those that are open.
 const (
 	tailLooks = time.Second
 	tailed    = 200
@@ -111,26 +120,27 @@ func (a *app) callsTail() *cobra.Command {
 
 func (a *app) tail(ctx context.Context, s *store.Store, to io.Writer) error {
 	notices := s.Listen(ctx, store.TopicEvents)
-	told := map[ivr.CallID]bool{} // whether it was open then
-	for first := true; ; first = false {
-		calls, err := s.Calls(ctx, store.CallFilter{}, tailed)
+	var told map[ivr.CallID]bool // whether it was open then
+	for {
+		calls, err := toTell(ctx, s, told)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		for i := len(calls) - 1; i >= 0; i-- {
-			c := calls[i]
+		now := map[ivr.CallID]bool{}
+		for _, c := range calls {
 			wasOpen, known := told[c.ID]
-			told[c.ID] = c.Open()
-			if known && wasOpen == c.Open() || first && !c.Open() {
+			now[c.ID] = c.Open()
+			if known && wasOpen == c.Open() || told == nil && !c.Open() {
 				continue
 			}
 			if err := a.tellCall(to, c); err != nil {
 				return err
 			}
 		}
+		told = now
 		select {
 		case <-ctx.Done():
 			return nil
@@ -138,6 +148,31 @@ func (a *app) tail(ctx context.Context, s *store.Store, to io.Writer) error {
 		case <-time.After(tailLooks):
 		}
 	}
+}
+
+// toTell are the newest calls, those that are open, and those that were open when they were
+// told of, however many have come since. The oldest is first.
+func toTell(ctx context.Context, s *store.Store, told map[ivr.CallID]bool) ([]store.Call, error) {
+	newest, err := s.Calls(ctx, store.CallFilter{}, tailed)
+	if err != nil {
+		return nil, err
+	}
+	open, err := s.Calls(ctx, store.CallFilter{Open: true}, listMost)
+	if err != nil {
+		return nil, err
+	}
+	calls := map[ivr.CallID]store.Call{}
+	for _, c := range slices.Concat(newest, open) {
+		calls[c.ID] = c
+	}
+	for id, wasOpen := range told {
+		if _, listed := calls[id]; wasOpen && !listed {
+			if calls[id], err = s.Call(ctx, id); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Values(calls), func(a, b store.Call) int { return cmp.Compare(a.ID, b.ID) }), nil
 }
 
 func (a *app) tellCall(to io.Writer, c store.Call) error {
