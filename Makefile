@@ -6,7 +6,7 @@ export GOTOOLCHAIN = auto
 # The race detector needs a C compiler; a fresh machine may have none.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: help demo run bench web browser pictures test short check fuzz simulate soak update build cluster-test kamailio deb deb-test docker-test vuln sbom abuse faults clean
+.PHONY: help demo run bench web browser pictures test short check fuzz simulate soak update build cluster-test kamailio dashboard-test prometheus deb deb-test docker-test vuln sbom abuse faults clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ run: web ## leave Asterisk, Postgres, Redis and the program up until Ctrl-C
 	go run ./cmd/demo -stay
 
 test: web browser check vuln ## run all tests, on real parts
-	go test $(RACE) -p 1 -timeout 20m $$(go list ./... | grep -v -e lab/stage -e lab/browser -e lab/soak -e lab/abuse -e lab/faults -e lab/cluster -e packaging -e 'parley/docker$$')
+	go test $(RACE) -p 1 -timeout 20m $$(go list ./... | grep -v -e lab/stage -e lab/browser -e lab/soak -e lab/abuse -e lab/faults -e lab/cluster -e lab/dashboard -e packaging -e 'parley/docker$$')
 	@# Telephones are listened to in real time: alone, and without the race detector.
 	go test -p 1 -timeout 20m ./lab/stage ./lab/browser ./lab/soak ./lab/abuse ./lab/faults
 
@@ -99,6 +99,15 @@ cluster-test: web kamailio ## prove on this machine that two nodes behind Kamail
 
 kamailio:
 	@command -v kamailio >/dev/null || { $(APT) update && $(APT) install -y --no-install-recommends kamailio; }
+
+dashboard-test: web prometheus ## have Prometheus scrape the program, ask it every query of the dashboard, and play every alert
+	go test -count=1 -v -timeout 20m ./lab/dashboard -prometheus $(PROMETHEUS)
+
+# Unpacked and not installed, which would have it run as a service of the machine.
+PROMETHEUS := $(or $(PARLEY_CACHE),/var/cache/parley)/prometheus
+prometheus:
+	@test -x $(PROMETHEUS)/usr/bin/promtool || { $(APT) update && mkdir -p $(PROMETHEUS) && cd $(PROMETHEUS) && \
+		$(APT) download prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb; }
 
 # nfpm reads these. Its later versions need a module that the proxy does not hand out.
 deb: export PARLEY_VERSION = $(or $(VERSION),0.$(shell git log -1 --format=%cd --date=format:%Y%m%d.%H%M%S))

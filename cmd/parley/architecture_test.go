@@ -44,6 +44,7 @@ var architecture = map[string]string{
 	"lab/abuse":       "",
 	"lab/vuln":        "",
 	"lab/cluster":     "",
+	"lab/dashboard":   "",
 	"packaging":       "",
 	"lab/bench":       "dialplan ivr ivr/ari ivr/ivrtest ivr/money lab lab/stage host/client store",
 	"cmd/bench":       "lab/bench",
