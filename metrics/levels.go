@@ -13,10 +13,10 @@ import (
 // Sources are asked when Prometheus asks.
 type Sources struct {
 	Store    *store.Store
-	Numbers  func(context.Context) (dids []string, err error) // of the plan in force
-	Owner    func() bool                                      // Asterisk is this copy's
-	Asterisk func() bool                                      // it is connected
-	Service  func() *ivr.Service                              // nil while none answers calls
+	Plan     func(context.Context) (dids []string, currency string, err error) // in force
+	Owner    func() bool                                                       // Asterisk is this copy's
+	Asterisk func() bool                                                       // it is connected
+	Service  func() *ivr.Service                                               // nil while none answers calls
 }
 
 const (
@@ -99,6 +99,10 @@ func (l *levels) fromStore(ctx context.Context, say func(*prometheus.Desc, float
 		return err
 	}
 	say(l.open, float64(of.OpenCalls))
+	dids, currency, planErr := l.Plan(ctx)
+	if planErr == nil {
+		of.Held[currency] += 0 // where nothing is held, that is told
+	}
 	for currency, amount := range of.Held {
 		say(l.held, float64(amount), currency)
 	}
@@ -112,8 +116,7 @@ func (l *levels) fromStore(ctx context.Context, say func(*prometheus.Desc, float
 		say(l.auditAt, float64(last[0].At.Unix()))
 		say(l.auditFaults, float64(last[0].Count))
 	}
-	dids, err := l.Numbers(ctx)
-	if err != nil {
+	if planErr != nil {
 		return nil // no plan is active, which Postgres cannot help
 	}
 	states, err := l.Store.NumberStates(ctx, dids)

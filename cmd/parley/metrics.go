@@ -17,7 +17,7 @@ import (
 // copy's: one that stands by is watched too.
 func startMetrics(c config, s *store.Store, plans *planner, ready *readiness, counted *metrics.Metrics, log *slog.Logger) (stop func(), err error) {
 	counted.Watch(metrics.Sources{
-		Store: s, Numbers: plans.numbers, Owner: ready.owner.Load, Asterisk: ready.connected, Service: ready.service.Load,
+		Store: s, Plan: plans.inForce, Owner: ready.owner.Load, Asterisk: ready.connected, Service: ready.service.Load,
 	})
 	if c.metricsAddr == httpOff {
 		return func() {}, nil
@@ -41,16 +41,16 @@ func startMetrics(c config, s *store.Store, plans *planner, ready *readiness, co
 	return func() { server.Close() }, nil
 }
 
-// numbers are the DIDs of the plan in force.
-func (p *planner) numbers(ctx context.Context) ([]string, error) {
+// inForce are the DIDs and the currency of the plan in force.
+func (p *planner) inForce(ctx context.Context) (dids []string, currency string, err error) {
 	version, err := p.store.ActivePlan(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	plan, err := p.version(ctx, version)
-	dids := make([]string, len(plan.Numbers))
+	dids = make([]string, len(plan.Numbers))
 	for i, n := range plan.Numbers {
 		dids[i] = n.DID
 	}
-	return dids, err
+	return dids, plan.Currency, err
 }

@@ -81,7 +81,7 @@ func summaryOf(ctx context.Context, s *store.Store) (is summary, err error) {
 	if is.Plan, err = s.ActivePlan(ctx); errors.Is(err, ivr.ErrNoPlan) {
 		return is, nil
 	}
-	dids, err := (&planner{store: s}).numbers(ctx)
+	dids, _, err := (&planner{store: s}).inForce(ctx)
 	if err != nil {
 		return is, err
 	}
