@@ -60,7 +60,7 @@ func TestHostAtRandom(t *testing.T) {
 }
 
 // inADatabase is how many days a database sees: what is over makes it slower.
-const inADatabase = 2000
+const inADatabase = 400
 
 // noHurry lets the game go on beside whatever else the machine does.
 const noHurry = time.Minute
