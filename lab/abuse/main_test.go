@@ -77,7 +77,7 @@ func TestMain(m *testing.M) {
 }
 
 func setUp(ctx context.Context) (err error) {
-	if shared, err = stage.Open(ctx, stage.Options{Plan: plan(), Settings: func(*stage.Stage) ([]string, error) {
+	if shared, err = stage.Open(ctx, stage.Options{Plan: plan(), RTPTimeout: 5 * time.Second, Settings: func(*stage.Stage) ([]string, error) {
 		return []string{"PARLEY_WEBHOOKS_ALLOW_PRIVATE=no"}, nil // as in production
 	}}); err != nil {
 		shared = &stage.Stage{}
@@ -92,7 +92,7 @@ func setUp(ctx context.Context) (err error) {
 // plan is the stage's, with numbers enough for many loans.
 func plan() string {
 	var more strings.Builder
-	for n := range 400 {
+	for n := range 1000 {
 		fmt.Fprintf(&more, "  - {did: \"+4930555002%03d\", country: DE}\n", n)
 	}
 	text := strings.Replace(stage.Plan, "rates:\n", more.String()+"rates:\n", 1)

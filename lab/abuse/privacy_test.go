@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"parley/host/client"
-	"parley/lab/phone"
 )
 
 // pair is a client and an advisor who must not learn of each other.
@@ -22,37 +21,58 @@ type pair struct {
 	client  *caller
 	advisor *advisor
 	alias   string
-	by      *phone.Phone // whence the client calls
 
-	toClient, toAdvisor []string // all SIP that each side was sent
+	toClient, toAdvisor        []string      // all SIP that each side was sent
+	pageHeard, advisorAppHeard func() string // the events that each was told; they are not heard any more
+	others                     []*pair       // the same advisor with other clients
 }
 
 // newPair has names that stand nowhere else.
 func newPair(s *scene, byNumber bool) *pair {
 	s.Helper()
-	word := strings.ToLower(rand.Text()[:8])
 	number := ""
 	if byNumber {
 		number = newNumber()
 	}
-	p := &pair{scene: s, alias: "Alias" + word, client: s.newCaller("Alias"+word, 100_00), advisor: s.newAdvisor("Name"+word, number)}
-	p.by = p.client.Phone
-	s.verify(p.advisor)
+	of := &pair{scene: s, advisor: s.newAdvisor("Name"+word(), number)}
+	p := of.with(100_00)
+	_, call := s.verify(p.advisor)
+	p.sentAdvisor(call.Messages())
+	s.must(p.advisor.app.SetPresence(s.ctx, p.advisor.ID, true))
+	p.advisorAppHeard = s.listen(p.advisor.app)
 	return p
 }
+
+// with is the advisor with another client, who has so much money.
+func (p *pair) with(money int64) *pair {
+	p.Helper()
+	other := &pair{scene: p.scene, advisor: p.advisor, alias: "Alias" + word()}
+	other.client = p.newCaller(other.alias, money)
+	other.pageHeard = p.listen(other.client.session)
+	p.others = append(p.others, other)
+	return other
+}
+
+// word is one that stands nowhere else.
+func word() string { return strings.ToLower(rand.Text()[:8]) }
+
+// all are the pair, and those with other clients.
+func (p *pair) all() []*pair { return append([]*pair{p}, p.others...) }
 
 func (p *pair) sentClient(messages []string)  { p.toClient = append(p.toClient, messages...) }
 func (p *pair) sentAdvisor(messages []string) { p.toAdvisor = append(p.toAdvisor, messages...) }
 
+// national is what a number has in common however it is written.
+func national(number string) string { return strings.TrimPrefix(number, "+49") }
+
 // leaks are the messages that tell a side of the other.
 func (p *pair) leaks() (found []string) {
-	phoneOf := strings.TrimPrefix(p.client.Number, "+")
 	for _, side := range []struct {
 		name             string
 		messages, secret []string
 	}{
-		{"the advisor", p.toAdvisor, []string{phoneOf, p.client.ID, "Secret Client", "secret-client", p.alias}},
-		{"the client", p.toClient, []string{p.advisor.ID, p.advisor.Line, p.advisor.Name, strings.TrimPrefix(p.advisor.Number, "+"), advisorsHost}},
+		{"the advisor", p.toAdvisor, []string{national(p.client.Number), p.client.ID, "Secret Client", "secret-client", p.alias}},
+		{"the client", p.toClient, []string{p.advisor.ID, p.advisor.Line, p.advisor.Name, national(p.advisor.Number), advisorsHost}},
 	} {
 		for _, message := range side.messages {
 			for _, secret := range side.secret {
@@ -65,6 +85,21 @@ func (p *pair) leaks() (found []string) {
 	return found
 }
 
+// settled waits until the client's last call has given back what it held.
+func (p *pair) settled() {
+	p.Helper()
+	for give := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		account, err := p.client.session.Account(p.ctx, p.client.ID)
+		p.must(err)
+		if account.Held == 0 {
+			return
+		}
+		if time.Now().After(give) {
+			p.must(fmt.Errorf("the last call is not settled: %+v", account))
+		}
+	}
+}
+
 // told adds what a talk's phones have received.
 func (p *pair) told(t talk) {
 	if t.client != nil {
@@ -75,124 +110,17 @@ func (p *pair) told(t talk) {
 	}
 }
 
-// kinds of calls: how each goes, up to its end.
-var kinds = []struct {
-	name string
-	run  func(p *pair)
-}{
-	{"a talk that the client ends", func(p *pair) {
-		t := p.scene.talk(p.client, p.advisor, p.shown()...)
-		p.end(t)
-		p.told(t)
-	}},
-	{"a talk that the advisor ends", func(p *pair) {
-		t := p.scene.talk(p.client, p.advisor, p.shown()...)
-		p.must(t.advisor.Hangup(p.ctx))
-		p.ends(t.client)
-		p.told(t)
-	}},
-	{"a client with a withheld number, and the PIN", func(p *pair) {
-		loan, err := shared.Lend(p.ctx, p.client.Client, p.advisor.Advisor)
-		p.must(err)
-		call, err := p.by.Dial(p.ctx, loan.DID, phone.Withheld())
-		p.must(err)
-		p.hears(call, "enter-pin")
-		p.must(call.Keys(p.ctx, loan.PIN+"#"))
-		t := p.joined(call, p.advisor)
-		p.end(t)
-		p.told(t)
-	}},
-	{"an advisor who is busy", func(p *pair) { p.unanswered(phone.Busy()) }},
-	{"an advisor who declines", func(p *pair) { p.unanswered(phone.Decline()) }},
-	{"an advisor's voicemail", func(p *pair) { p.unanswered(phone.Voicemail(200 * time.Millisecond)) }},
-	{"a client who leaves while it rings", func(p *pair) {
-		loan, err := shared.Lend(p.ctx, p.client.Client, p.advisor.Advisor)
-		p.must(err)
-		call, err := p.by.Dial(p.ctx, loan.DID, p.shown()...)
-		p.must(err)
-		p.must(call.Keys(p.ctx, "#"))
-		ringing, err := p.advisor.Phone.Accept(p.ctx)
-		p.must(err)
-		p.must(ringing.Ring())
-		p.must(call.Hangup(p.ctx))
-		<-ringing.Ended()
-		p.sentClient(call.Messages())
-		p.sentAdvisor(ringing.Messages())
-	}},
-	{"a verification", func(p *pair) {
-		_, call := p.verify(p.newAdvisor("Newcomer", newNumber())) // a line is called five times an hour
-		p.sentAdvisor(call.Messages())
-	}},
-	{"an appointment: both are called", func(p *pair) { p.appointment() }},
-}
-
-// shown is a caller's name and number, and where the call has been, in every header that
-// tells of them: none must be passed on.
-func (p *pair) shown() []phone.DialOption {
-	self := "\"Secret Client\" <sip:" + p.client.Number + "@carrier.example>"
-	return []phone.DialOption{phone.DisplayName("Secret Client"), phone.Header("P-Asserted-Identity", self), phone.Header("Remote-Party-ID", self+";party=calling"),
-		phone.Header("Diversion", "<sip:secret-client@example.com>;reason=unconditional"), phone.Header("History-Info", "<sip:secret-client@example.com>;index=1"),
-		phone.Header("Subject", "Secret Client"), phone.Header("Call-Info", "<http://secret-client.example.com/>")}
-}
-
-// unanswered is a call that the advisor's phone deals with by itself.
-func (p *pair) unanswered(policy phone.Policy) {
-	var ringing []string
-	var mu sync.Mutex
-	p.advisor.Phone.OnCall(func(in *phone.Incoming) {
-		mu.Lock()
-		ringing = append(ringing, in.Messages()...)
-		mu.Unlock()
-		policy(in)
-	})
-	defer p.advisor.Phone.OnCall(nil)
-	loan, err := shared.Lend(p.ctx, p.client.Client, p.advisor.Advisor)
-	p.must(err)
-	call, err := p.by.Dial(p.ctx, loan.DID, p.shown()...)
-	p.must(err)
-	p.must(call.Keys(p.ctx, "#"))
-	p.ends(call)
-	p.sentClient(call.Messages())
-	mu.Lock()
-	defer mu.Unlock()
-	if len(ringing) == 0 {
-		p.Error("the advisor was not rung")
-	}
-	p.sentAdvisor(ringing)
-}
-
-// appointment is made for soon; we call the client, then the advisor.
-func (p *pair) appointment() {
-	asked, err := p.client.session.AskAppointment(p.ctx, key(), client.AppointmentRequest{Advisor: p.advisor.ID, StartsAt: time.Now().Add(6 * time.Second).Truncate(time.Second),
-		Zone: "UTC", Seconds: 20, Mode: "host_calls", Topic: "a cat"})
-	p.must(err)
-	_, err = p.advisor.app.AcceptAppointment(p.ctx, key(), asked.ID)
-	p.must(err)
-	first := p.answer(p.by)
-	p.must(first.Keys(p.ctx, "1#"))
-	second := p.answer(p.advisor.Phone)
-	p.must(second.Keys(p.ctx, "1"))
-	second.Tone(advisorTone)
-	p.must(first.HearsTone(p.ctx, advisorTone, patience))
-	t := talk{first, second}
-	p.end(t)
-	p.told(t)
-}
-
 // In calls of every kind neither side is sent anything of the other by SIP; nor do the
 // API and the events tell it.
 func TestNeitherSideLearnsOfTheOther(t *testing.T) {
 	s := newSceneBeside(t)
-	pairs := []*pair{newPair(s, false), newPair(s, true)}
-	if *long {
-		pairs = append(pairs, newPair(s, false), newPair(s, true), newPair(s, false), newPair(s, true))
+	pairs := make([]*pair, amount(3, 8))
+	for i := range pairs {
+		pairs[i] = newPair(s, i%2 == 1)
 	}
-	heard := map[*pair]func() string{}
-	for _, p := range pairs {
-		heard[p] = p.listen()
-	}
-	var calls, looked atomic.Int64
-	rounds := amount(1, 4)
+	var calls atomic.Int64
+	looked := 0
+	rounds := amount(1, 2)
 	inTurn(len(pairs), len(pairs), func(i int) {
 		p := pairs[i]
 		for range rounds {
@@ -200,6 +128,7 @@ func TestNeitherSideLearnsOfTheOther(t *testing.T) {
 				if !*long && k%len(pairs) != i && kind.name != kinds[0].name {
 					continue // the short form shares the kinds among the pairs
 				}
+				p.settled()
 				kind.run(p)
 				calls.Add(1)
 			}
@@ -212,11 +141,13 @@ func TestNeitherSideLearnsOfTheOther(t *testing.T) {
 		if len(p.toClient) < 5 || len(p.toAdvisor) < 5 {
 			s.Fatalf("only %d and %d messages were seen", len(p.toClient), len(p.toAdvisor))
 		}
-		looked.Add(int64(len(p.toClient) + len(p.toAdvisor)))
-		for _, leak := range p.leaks() {
-			s.Error(leak)
+		for _, p := range p.all() {
+			looked += len(p.toClient) + len(p.toAdvisor)
+			for _, leak := range p.leaks() {
+				s.Error(leak)
+			}
 		}
-		p.api(heard[p]())
+		p.api()
 	}
 	// The search can fail: a message that names the other is found.
 	planted := pair{alias: pairs[0].alias, client: pairs[0].client, advisor: pairs[0].advisor}
@@ -225,17 +156,17 @@ func TestNeitherSideLearnsOfTheOther(t *testing.T) {
 		s.Error("a planted leak is not found")
 	}
 	record(t, fmt.Sprintf("%d calls of %d kinds, by SIP phones and by telephone numbers", calls.Load(), len(kinds)),
-		"%d SIP messages at both legs, the API and the events name the other side nowhere; a planted name is found", looked.Load())
+		"%d SIP messages at both legs, the API and the events name the other side nowhere; a planted name is found", looked)
 	s.clean()
 }
 
-// listen gathers the events that the advisor's app is told, until what it returns is called.
-func (p *pair) listen() (heard func() string) {
-	ctx, cancel := context.WithCancel(p.ctx)
+// listen gathers the events that an app or a page is told, until what it returns is called.
+func (s *scene) listen(by client.Client) (heard func() string) {
+	ctx, cancel := context.WithCancel(s.ctx)
 	var text strings.Builder
 	var all sync.WaitGroup
 	all.Go(func() {
-		for event, err := range p.advisor.app.Events(ctx, "") {
+		for event, err := range by.Events(ctx, "") {
 			if err != nil {
 				return
 			}
@@ -245,35 +176,42 @@ func (p *pair) listen() (heard func() string) {
 	return func() string { cancel(); all.Wait(); return text.String() }
 }
 
-// api looks at all that the advisor's app and the client's page can be told of the other.
-func (p *pair) api(events string) {
+// answered is what a path tells, which it must.
+func (s *scene) answered(by client.Client, path string) string {
+	s.Helper()
+	status, text := s.get(by, path)
+	if status != 200 {
+		s.Errorf("%s is answered %d", path, status)
+	}
+	return text
+}
+
+// api looks at all that the advisor's app and the clients' pages can be told of the other.
+func (p *pair) api() {
 	p.Helper()
-	if !strings.Contains(events, "talk") && !strings.Contains(events, "call") {
-		p.Errorf("the app heard of no call: %q", events)
+	advisors := p.advisorAppHeard()
+	if !strings.Contains(advisors, "talk") && !strings.Contains(advisors, "call") {
+		p.Errorf("the app heard of no call: %q", advisors)
 	}
-	advisors := events
 	for _, path := range []string{"/calls", "/clients", "/earnings", "/queue", "/blocks", "/lines"} {
-		_, text := p.get(p.advisor.app, "/v1/advisors/"+p.advisor.ID+path)
-		advisors += text
+		advisors += p.answered(p.advisor.app, "/v1/advisors/"+p.advisor.ID+path)
 	}
-	number := strings.TrimPrefix(p.client.Number, "+")
-	for _, secret := range []string{number, number[2:]} {
-		if strings.Contains(advisors, secret) {
+	advisors += p.answered(p.advisor.app, "/v1/appointments")
+	for _, p := range p.all() {
+		if strings.Contains(advisors, national(p.client.Number)) {
 			p.Errorf("the advisor's app is told the client's number:\n%s", advisors)
 		}
-	}
-	clients := ""
-	for _, path := range []string{"/v1/advisors/" + p.advisor.ID, "/v1/advisors", "/v1/clients/" + p.client.ID + "/receipts", "/v1/appointments"} {
-		_, text := p.get(p.client.session, path)
-		clients += text
-	}
-	secrets := []string{p.advisor.Line}
-	if p.advisor.Number != "" {
-		secrets = append(secrets, strings.TrimPrefix(p.advisor.Number, "+"))
-	}
-	for _, secret := range secrets {
-		if strings.Contains(clients, secret) {
-			p.Errorf("the client's page is told %q:\n%s", secret, clients)
+		clients := p.pageHeard()
+		if !strings.Contains(clients, "talk") && !strings.Contains(clients, "call") {
+			p.Errorf("the page heard of no call: %q", clients)
+		}
+		for _, path := range []string{"/v1/advisors/" + p.advisor.ID, "/v1/advisors", "/v1/clients/" + p.client.ID + "/receipts", "/v1/clients/" + p.client.ID + "/queue", "/v1/appointments"} {
+			clients += p.answered(p.client.session, path)
+		}
+		for _, secret := range []string{p.advisor.Line, national(p.advisor.Number)} {
+			if secret != "" && strings.Contains(clients, secret) {
+				p.Errorf("the client's page is told %q:\n%s", secret, clients)
+			}
 		}
 	}
 }
