@@ -24,6 +24,9 @@ const (
 	codesPerCall = 3
 )
 
+// callsAtOnce are how many call, or are called, in the long forms.
+const callsAtOnce = 80
+
 func guess() string {
 	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
 	if err != nil {
@@ -48,15 +51,15 @@ func TestGuessingPINs(t *testing.T) {
 	s := newSceneBeside(t)
 	c := s.newCaller("Guessed At", 100_00)
 	a := s.newAdvisor("Guessed Too", newNumber())
-	loans := make([]stage.Loan, amount(2, 100))
+	loans := make([]stage.Loan, amount(2, 340))
 	inTurn(len(loans), 4, func(i int) {
 		var err error
 		loans[i], err = shared.Lend(s.ctx, c.Client, a.Advisor)
 		s.must(err)
 	})
-	const callsALoan = 5 // 15 PINs for 10
+	callsALoan := amount(5, 10) // 15 or 30 PINs for 10
 	var keyed, calls atomic.Int64
-	inTurn(len(loans)*callsALoan, amount(10, 24), func(i int) {
+	inTurn(len(loans)*callsALoan, amount(10, callsAtOnce), func(i int) {
 		s.keyPINs(loans[i%len(loans)].DID, &keyed, guess)
 		calls.Add(1)
 	})
@@ -80,7 +83,9 @@ func TestGuessingPINs(t *testing.T) {
 // keyPINs is one call of a stranger, from its answer to its end.
 func (s *scene) keyPINs(did string, keyed *atomic.Int64, pin func() string) {
 	s.Helper()
-	dialled, err := shared.Carrier.Phone(newNumber()).Dial(s.ctx, did)
+	by := shared.Carrier.Phone(newNumber())
+	defer by.Close()
+	dialled, err := by.Dial(s.ctx, did)
 	s.must(err)
 	for range pinsACall {
 		if err := dialled.Keys(s.ctx, pin()); err != nil {
@@ -95,9 +100,9 @@ func (s *scene) keyPINs(did string, keyed *atomic.Int64, pin func() string) {
 // calls that we place. Five calls an hour, five codes an hour, whatever is asked.
 func TestGuessingVerificationCodes(t *testing.T) {
 	s := newSceneBeside(t)
-	lines, asks := amount(1, 30), amount(8, 150)
+	lines, asks := amount(1, 668), amount(8, 20)
 	var keyed, placed, refused atomic.Int64
-	inTurn(lines, amount(2, 10), func(i int) {
+	inTurn(lines, amount(2, callsAtOnce), func(i int) {
 		a := s.newAdvisor(fmt.Sprintf("Guesser %d", i), newNumber())
 		for range asks {
 			asked, err := a.app.VerifyLine(s.ctx, key(), a.Line)
@@ -121,6 +126,7 @@ func TestGuessingVerificationCodes(t *testing.T) {
 			}
 			s.ends(call)
 		}
+		s.must(a.Phone.Close())
 	})
 	most := s.count(`SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM challenge_checks GROUP BY line) AS lines`)
 	calls := s.count(`SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM challenges GROUP BY line) AS lines`)
