@@ -123,7 +123,7 @@ func (f *fake) channel(w http.ResponseWriter, r *http.Request, parts []string, b
 	case "POST play":
 		f.played[parts[2]] = c.id
 		reply(w, j{"id": parts[2], "state": "queued"})
-		if !f.mute {
+		if !f.mute && !c.thrown {
 			go f.finish(parts[2], "done")
 		}
 	case "POST snoop":
@@ -187,6 +187,7 @@ func (f *fake) bridge(w http.ResponseWriter, r *http.Request, parts []string) {
 	case r.Method == "DELETE":
 		for _, id := range slices.Clone(members) {
 			f.leaveBridge(f.channels[id])
+			f.channels[id].thrown = true
 		}
 		delete(f.bridges, parts[0])
 		w.WriteHeader(204)
@@ -201,6 +202,14 @@ func (f *fake) bridge(w http.ResponseWriter, r *http.Request, parts []string) {
 			f.bridges[parts[0]] = append(f.bridges[parts[0]], id)
 			f.emitLocked(j{"type": "ChannelEnteredBridge", "channel": c.json(), "bridge": j{"id": parts[0]}})
 		}
+		w.WriteHeader(204)
+	case parts[1] == "removeChannel":
+		id := r.URL.Query().Get("channel")
+		if !slices.Contains(members, id) {
+			refuse(w, 422, "Channel not in this bridge")
+			return
+		}
+		f.leaveBridge(f.channels[id])
 		w.WriteHeader(204)
 	default:
 		reply(w, j{"id": parts[0], "channels": members})

@@ -78,7 +78,8 @@ type fakeChannel struct {
 	id, state, app, args string
 	caller               string
 	bridge               string
-	body                 j // of originate
+	thrown               bool // out of a bridge that was removed: Asterisk may lose what is played to it
+	body                 j    // of originate
 }
 
 func newFake(t *testing.T) *fake {

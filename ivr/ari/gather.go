@@ -107,7 +107,8 @@ func (l *leg) gather(ctx context.Context, language string, e ivr.Entry, voice *l
 			}
 			timer.Reset(e.First)
 		case <-timer.C:
-			if heard != nil { // the end of the prompts was never reported
+			if heard != nil {
+				voice.log().Warn("prompt did not report its end", "prompts", p.prompts)
 				heard = nil
 				timer.Reset(e.First)
 				continue

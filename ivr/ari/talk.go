@@ -194,7 +194,8 @@ func (t *talk) departed(l *leg, at time.Time) {
 	t.isOut(t.member(l.id))
 }
 
-// end closes the talk and removes its bridge. s.mu is held.
+// end closes the talk. Its bridge is removed when both are out: whoever is thrown out of
+// one is in Asterisk's hands for a while, see leaveTalk. s.mu is held.
 func (t *talk) end() {
 	if t.ended {
 		return
@@ -209,7 +210,6 @@ func (t *talk) end() {
 			t.isOut(i)
 		}
 	}
-	t.s.background(func() { t.s.removeBridge(t.id) })
 }
 
 // isOut notes that a leg is out of the bridge. A talk that is over is forgotten
@@ -227,13 +227,16 @@ func (t *talk) isOut(i int) {
 	if t.legs[i].talk == t {
 		t.legs[i].talk = nil
 	}
-	if !t.in[0] && !t.in[1] {
+	if !t.in[0] && !t.in[1] && t.s.talks[t.id] == t {
 		delete(t.s.talks, t.id)
+		t.s.background(func() { t.s.removeBridge(t.id) })
 	}
 }
 
 // leaveTalk ends the talk that a leg is in, if any, and returns when the leg is out
-// of the bridge: what is played to a leg on its way out is not heard.
+// of the bridge: what is played to a leg on its way out is not heard, nor reported to
+// have ended. The event that says that a leg has left comes before Asterisk is through
+// with it; the answer to removeChannel comes after.
 func (l *leg) leaveTalk(ctx context.Context) error {
 	l.s.mu.Lock()
 	t := l.talk
@@ -245,8 +248,17 @@ func (l *leg) leaveTalk(ctx context.Context) error {
 		t.until = l.s.seenAt()
 	}
 	t.end()
-	out := t.out[t.member(l.id)]
+	place := t.member(l.id)
+	out := t.out[place]
 	l.s.mu.Unlock()
+	err := l.s.client.do(context.WithoutCancel(ctx), command{
+		method: "POST", path: path("bridges", t.id, "removeChannel"), query: url.Values{"channel": {l.id}},
+	}, nil)
+	if err == nil {
+		l.s.mu.Lock()
+		t.isOut(place)
+		l.s.mu.Unlock()
+	}
 	late := time.NewTimer(l.s.t.settle)
 	defer late.Stop()
 	select {

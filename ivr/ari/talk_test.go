@@ -68,7 +68,7 @@ func TestTwoLegsAreJoinedWithOneCommand(t *testing.T) {
 
 func TestATalkEndsWhenEitherLeaves(t *testing.T) {
 	for _, leaver := range []string{"pbx-1", legID} {
-		f, _, _, _, talk := talking(t)
+		f, _, client, advisor, talk := talking(t)
 		start := time.Now()
 		f.destroy(leaver, 16, 0)
 		end := until(t, talk)
@@ -78,6 +78,8 @@ func TestATalkEndsWhenEitherLeaves(t *testing.T) {
 		if talk.SeenAt() != end {
 			t.Errorf("seen at %v, until %v", talk.SeenAt(), end)
 		}
+		client.Hangup(ivr.NormalClearing)
+		advisor.Hangup(ivr.NormalClearing)
 		f.await("the bridge is gone", func() bool { return len(f.bridges) == 0 })
 	}
 }
@@ -121,6 +123,19 @@ func TestATalkGoesOnWhenNobodyWaitsAnyMore(t *testing.T) {
 	}
 }
 
+// Whoever remains is not thrown out of the bridge, or a question to them might be lost.
+func TestWhoRemainsHearsWhatIsPlayed(t *testing.T) {
+	f, _, _, advisor, talk := talking(t)
+	f.destroy("pbx-1", 44, 0)
+	until(t, talk)
+	if err := advisor.Play(context.Background(), "en", "client-lost-press-1"); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(f.logs.String(), "did not report its end") {
+		t.Errorf("the prompt was not heard:\n%s", f.logs)
+	}
+}
+
 func TestWhatIsPlayedToALegIsPlayedOutsideTheTalk(t *testing.T) {
 	for name, play := range map[string]func(ivr.Leg) error{
 		"prompt": func(l ivr.Leg) error { return l.Play(context.Background(), "en", "money-spent") },
@@ -143,17 +158,24 @@ func TestWhatIsPlayedToALegIsPlayedOutsideTheTalk(t *testing.T) {
 				t.Errorf("until %v", end)
 			}
 			sent := f.sent("")
-			removed := slices.IndexFunc(sent, func(c string) bool { return strings.HasPrefix(c, "DELETE /bridges/call_1.talk-") })
+			removed := slices.IndexFunc(sent, func(c string) bool {
+				return strings.HasPrefix(c, "POST /bridges/call_1.talk-") && strings.HasSuffix(c, "/removeChannel?channel=pbx-1")
+			})
 			played := slices.IndexFunc(sent, func(c string) bool {
 				return strings.HasPrefix(c, "POST /channels/pbx-1/play") || strings.HasPrefix(c, "POST /channels/pbx-1/moh")
 			})
 			if removed < 0 || played < removed {
 				t.Errorf("%q", sent)
 			}
+			if advisor.Context().Err() != nil {
+				t.Error("the other leg has ended")
+			}
+			advisor.Hangup(ivr.NormalClearing)
+			f.await("the bridge is gone", func() bool { return len(f.bridges) == 0 })
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if len(s.talks) > 0 || advisor.Context().Err() != nil {
-				t.Error("the talk is remembered, or the other leg has ended")
+			if len(s.talks) > 0 {
+				t.Error("the talk is remembered")
 			}
 		})
 	}
