@@ -34,29 +34,35 @@ func TestHostAtRandom(t *testing.T) {
 	for range runtime.GOMAXPROCS(0) {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
-			var h *chance
-			for days := 0; !t.Failed(); days++ {
-				seed := next.Add(1) - 1
-				if seed >= *first+uint64(*seeds) {
-					break
-				}
-				if h != nil && days%inADatabase == 0 {
-					h.clean()
-					h = nil
-				}
-				if h == nil {
-					h = newChance(t)
-				}
-				if err := h.day(seed); err != nil {
-					t.Errorf("# seed %d\n%s\n%v", seed, strings.Join(h.told, "\n"), err)
-				}
-			}
-			if h != nil {
-				h.clean()
+			for more := true; more && !t.Failed(); {
+				t.Run("", func(t *testing.T) { more = someDays(t, &next) })
 			}
 		})
 	}
 	t.Cleanup(func() { t.Logf("%d days in %v", *seeds, time.Since(begun).Round(time.Second)) })
+}
+
+// someDays plays as many days as a database sees, and reports whether there may be more.
+func someDays(t *testing.T, next *atomic.Uint64) (more bool) {
+	var h *chance
+	for range inADatabase {
+		seed := next.Add(1) - 1
+		if seed >= *first+uint64(*seeds) {
+			break
+		}
+		if h == nil {
+			h = newChance(t)
+		}
+		if err := h.day(seed); err != nil {
+			t.Errorf("# seed %d\n%s\n%v", seed, strings.Join(h.told, "\n"), err)
+			return false
+		}
+		more = true
+	}
+	if more {
+		h.clean()
+	}
+	return more
 }
 
 // inADatabase is how many days a database sees: what is over makes it slower.
