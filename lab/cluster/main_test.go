@@ -1,6 +1,7 @@
 // Package cluster proves on one machine that Parley grows past one: two nodes, each an
 // Asterisk on an address of its own and a program, behind Kamailio with the configuration of
-// docker/kamailio; one Postgres with a synchronous standby; Redis with a sentinel.
+// docker/kamailio; one Postgres with a synchronous standby; Redis with a sentinel. With -short
+// there are the two nodes alone, each with a carrier's trunk of its own: no Kamailio is needed.
 package cluster
 
 import (
@@ -21,6 +22,7 @@ import (
 	_ "github.com/lib/pq" // the driver "postgres"
 
 	"parley/lab"
+	"parley/lab/phone"
 	"parley/lab/stage"
 )
 
@@ -44,7 +46,8 @@ type cluster struct {
 	other    *lab.Lab // of two
 	standby  *lab.Postgres
 	kamailio *lab.Service
-	db       *sql.DB // whichever is written to
+	trunk    *phone.Carrier // of two, where there is no Kamailio before both
+	db       *sql.DB        // whichever Postgres is written to
 }
 
 var town *cluster
@@ -72,6 +75,9 @@ func (c *cluster) close() error {
 	if c.db != nil {
 		err = c.db.Close()
 	}
+	if c.trunk != nil {
+		err = errors.Join(err, c.trunk.Close())
+	}
 	if c.Stage != nil {
 		err = errors.Join(err, c.Stage.Close())
 	}
@@ -79,8 +85,12 @@ func (c *cluster) close() error {
 }
 
 func (c *cluster) open(ctx context.Context) (err error) {
+	one := lab.Options{Host: hostOne, Nodes: bothNodes}
+	if !testing.Short() {
+		one.Proxy = hostProxy + ":0"
+	}
 	c.Stage, err = stage.Open(ctx, stage.Options{
-		Lab: lab.Options{Host: hostOne, Proxy: hostProxy + ":0", Nodes: bothNodes}, RTPTimeout: 10 * time.Second,
+		Lab: one, RTPTimeout: 10 * time.Second,
 		Settings: func(s *stage.Stage) ([]string, error) {
 			c.Stage = s
 			return c.widen(ctx)
@@ -96,7 +106,12 @@ func (c *cluster) open(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	if err := c.startKamailio(ctx); err != nil {
+	if testing.Short() {
+		c.trunk, err = phone.NewCarrier(ctx, c.other.Asterisk.CarrierAddr, c.other.Asterisk.SIPAddr)
+	} else {
+		err = c.startKamailio(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	return c.startTwo(ctx)
@@ -105,28 +120,44 @@ func (c *cluster) open(ctx context.Context) (err error) {
 // widen makes what the first node shares with the second, and returns the first one's own
 // settings.
 func (c *cluster) widen(ctx context.Context) (own []string, err error) {
-	if c.standby, err = c.Lab.Standby(ctx); err != nil {
+	if !testing.Short() {
+		if err := c.doubleStores(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if c.db, err = sql.Open("postgres", c.setting("PARLEY_POSTGRES_DSN")); err != nil {
 		return nil, err
+	}
+	return slices.Concat(c.Env, []string{"PARLEY_NODE=one", "PARLEY_NODE_SIP=" + c.Lab.Asterisk.SIPAddr}), nil
+}
+
+// doubleStores gives Postgres a standby, and Redis a copy and a sentinel.
+func (c *cluster) doubleStores(ctx context.Context) (err error) {
+	if c.standby, err = c.Lab.Standby(ctx); err != nil {
+		return err
 	}
 	sentinel, err := c.Lab.Sentinel(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	dsn, err := c.bothPostgres()
-	if err != nil {
-		return nil, err
-	}
-	if c.db, err = sql.Open("postgres", dsn); err != nil {
-		return nil, err
-	}
 	c.Env = append(c.Env, "PARLEY_POSTGRES_DSN="+dsn, "PARLEY_REDIS_SENTINELS="+sentinel)
-	return slices.Concat(c.Env, []string{"PARLEY_NODE=one", "PARLEY_NODE_SIP=" + c.Lab.Asterisk.SIPAddr}), nil
+	return err
+}
+
+// setting is the last that is given of a name: it holds.
+func (c *cluster) setting(name string) (value string) {
+	for _, one := range c.Env {
+		if n, v, _ := strings.Cut(one, "="); n == name {
+			value = v
+		}
+	}
+	return value
 }
 
 // bothPostgres is the program's DSN with both servers in it: whichever is written to.
 func (c *cluster) bothPostgres() (string, error) {
-	i := slices.IndexFunc(c.Env, func(s string) bool { return strings.HasPrefix(s, "PARLEY_POSTGRES_DSN=") })
-	u, err := url.Parse(strings.TrimPrefix(c.Env[i], "PARLEY_POSTGRES_DSN="))
+	u, err := url.Parse(c.setting("PARLEY_POSTGRES_DSN"))
 	if err != nil {
 		return "", err
 	}
