@@ -111,8 +111,8 @@ prometheus:
 		$(APT) download prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb; }
 
 # nfpm reads these. Its later versions need a module that the proxy does not hand out.
-deb: export PARLEY_VERSION = $(or $(VERSION),0.$(shell git log -1 --format=%cd --date=format:%Y%m%d.%H%M%S))
-deb: export GOARCH = $(shell go env GOARCH)
+deb deb-test: export PARLEY_VERSION = $(or $(VERSION),0.$(shell git log -1 --format=%cd --date=format:%Y%m%d.%H%M%S))
+deb deb-test: export GOARCH = $(shell go env GOARCH)
 deb: build ## build the Debian package into bin/: the program, its units, Asterisk's files
 	CGO_ENABLED=0 go build -o bin/start-asterisk ./docker/asterisk
 	go run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.44.1 package -f packaging/nfpm.yaml -p deb -t bin/
