@@ -26,7 +26,7 @@ import (
 )
 
 var (
-	long  = flag.Bool("long", false, "the long forms: some ten minutes")
+	long  = flag.Bool("long", false, "the long forms: some half an hour")
 	table = flag.String("table", "", "the file to write the table to")
 )
 
