@@ -340,7 +340,8 @@ func (h *chance) opens(loan ivr.Loan, call ivr.CallID, kind ivr.Kind) error {
 	case err == nil:
 		h.calls = append(h.calls, o)
 	case errors.Is(err, errCrash): // it may be open: whoever starts next will find it
-	default: // the script ends, and its record is written
+	default: // the script ends, and its record is written; it asks no more
+		h.again = nil
 		cdr := ended(o)
 		cdr.Kind, cdr.Disposition = kind, refusal(err)
 		err = errors.Join(err, h.Close(h.t.Context(), cdr))
