@@ -182,11 +182,22 @@ func (a *act) up(call *phone.Call, err error) (*phone.Call, error) {
 	return call, err
 }
 
-// rings waits until a phone rings.
+// rings waits until a phone rings. It passes over what rang for an act that a fault had
+// ended, and is over.
 func (a *act) rings(p *phone.Phone) (*phone.Incoming, error) {
 	ctx, cancel := context.WithTimeout(a.ctx, patience)
 	defer cancel()
-	return p.Accept(ctx)
+	for {
+		ringing, err := p.Accept(ctx)
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-ringing.Ended():
+		default:
+			return ringing, nil
+		}
+	}
 }
 
 // answers waits until a phone rings, and answers it.
