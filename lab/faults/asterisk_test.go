@@ -3,6 +3,7 @@ package faults
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -45,6 +46,34 @@ func asteriskRestarted(s *scene) {
 	p.goesAway()
 	s.heal()
 	p.recorded("completed")
+}
+
+// asteriskRestartedGracefully is by its own console: it takes no call any more, and restarts
+// when the last that is up has ended.
+func asteriskRestartedGracefully(s *scene) {
+	p, late := s.talk(plenty), s.callerOf(s.berta(), plenty)
+	restarted := make(chan error, 1)
+	go func() { // the console waits for the restart
+		_, err := s.Lab.Asterisk.CLI(s.ctx, "core restart gracefully")
+		restarted <- err
+	}()
+	s.notReady()
+	_, err := late.client.Phone.Dial(s.ctx, late.loan.DID)
+	var refused *phone.Rejected
+	if !errors.As(err, &refused) {
+		s.Errorf("a call before the restart: %v", err)
+	} else {
+		s.note("a new call is answered %d", refused.Status)
+	}
+	late.neverRung()
+	if r := late.record(); r.id != "" {
+		s.Errorf("something was held: %+v", r)
+	}
+	p.hearStill()
+	p.hangUp()
+	s.must(<-restarted)
+	s.heal()
+	p.recordedWhole()
 }
 
 // asteriskFrozen is for longer than anyone believes that a phone is only quiet.

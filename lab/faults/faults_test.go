@@ -47,6 +47,7 @@ var faults = []fault{
 	{name: "F7", what: "kill -9 after settling, before hanging up", make: killedAfterSettling, counts: `calls_total{disposition="completed",kind="client"}`},
 	{name: "F8", what: "Asterisk killed during talk, restarted", make: asteriskKilled, short: true, says: []string{"events connection is down", "Asterisk was restarted", "call ended +call"}, counts: `log_lines_total{level="WARN"}`},
 	{name: "F9", what: "Asterisk restarted by `core restart now`", make: asteriskRestarted, says: []string{"events connection is down", "Asterisk was restarted"}, counts: `log_lines_total{level="WARN"}`},
+	{name: "F9", what: "Asterisk restarted by `core restart gracefully`", make: asteriskRestartedGracefully, says: []string{"Asterisk answers, but takes no calls", "Asterisk was restarted"}, counts: `log_lines_total{level="ERROR"}`},
 	{name: "F10", what: "Asterisk stopped (SIGSTOP) for 60 s", make: asteriskFrozen(time.Minute), says: []string{"events connection is down", "Asterisk was silent"}, counts: `log_lines_total{level="WARN"}`},
 	{name: "F10", what: "Asterisk stopped (SIGSTOP) for 15 s", make: asteriskFrozen(15 * time.Second), short: true, says: []string{"events connection is down", "Asterisk was silent"}, counts: `log_lines_total{level="WARN"}`},
 	{name: "F11", what: "events connection cut for 1 s", make: eventsCut(time.Second, false), says: []string{"events connection is down"}, counts: `log_lines_total{level="WARN"}`},
