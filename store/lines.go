@@ -121,16 +121,17 @@ func (s *Store) RetireLine(ctx context.Context, by string, own ivr.AdvisorID, id
 }
 
 type lockedLine struct {
-	Advisor    ivr.AdvisorID
-	Generation int
-	Retired    bool
+	Advisor     ivr.AdvisorID
+	AddressHash []byte `db:"address_hash"`
+	Generation  int
+	Retired     bool
 }
 
 // lockLine locks a line of an advisor, or of anyone where own is "", before its
 // challenges.
 func lockLine(ctx context.Context, tx *sqlx.Tx, own ivr.AdvisorID, id ivr.LineID) (line lockedLine, err error) {
 	err = tx.GetContext(ctx, &line, `
-		SELECT advisor, generation, retired_at IS NOT NULL AS retired FROM lines
+		SELECT advisor, address_hash, generation, retired_at IS NOT NULL AS retired FROM lines
 		WHERE id = $1 AND ($2 = '' OR advisor = $2) FOR NO KEY UPDATE`, id, own)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
@@ -148,7 +149,8 @@ func (s *Store) unverified(ctx context.Context, tx *sqlx.Tx, advisor ivr.Advisor
 	return s.emit(ctx, tx, Event{Type: "line.unverified", Advisor: advisor, Data: map[string]any{"line": line}})
 }
 
-// VerifyLater: the line has had as many verification calls as it bears, until a time.
+// VerifyLater: the line, or its number as another line, has had as many verification calls as
+// it bears, until a time.
 type VerifyLater struct{ At time.Time }
 
 func (e *VerifyLater) Error() string {

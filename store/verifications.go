@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -15,9 +16,20 @@ import (
 
 const (
 	challengeLasts  = 10 * time.Minute
-	challengeChecks = 5 // of one challenge, and of one line in an hour
-	challengeCalls  = 5 // of one line in an hour
+	challengeChecks = 5 // of one challenge, and of one line and one address in an hour
+	challengeCalls  = 5 // of one line and to one address in an hour
 )
+
+// challengesLock is the first half of the advisory locks under which the calls to an
+// address, and the checks of their codes, are counted; the second is a hash of it. A number
+// can be written down as many lines, and is guessed no oftener for it.
+const challengesLock = 0x6368616c // "chal"
+
+// lockAddress is called with the line's row locked, and never before.
+func lockAddress(ctx context.Context, tx *sqlx.Tx, addressHash []byte) error {
+	_, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1, hashtext($2))`, challengesLock, hex.EncodeToString(addressHash))
+	return err
+}
 
 // CreateChallenge asks for a verification call to a line, and returns the code to
 // show to its advisor, which is kept nowhere. It returns a [*VerifyLater].
@@ -39,11 +51,14 @@ func (s *Store) createChallenge(ctx context.Context, tx *sqlx.Tx, challenge stri
 	if err != nil {
 		return err
 	}
+	if err := lockAddress(ctx, tx, locked.AddressHash); err != nil {
+		return err
+	}
 	var later VerifyLater
 	err = tx.GetContext(ctx, &later.At, `
 		SELECT made_at + interval '1 hour' FROM challenges
-		WHERE line = $1 AND made_at > now() - interval '1 hour' AND id <> $2
-		ORDER BY made_at DESC OFFSET $3 - 1 LIMIT 1`, line, challenge, challengeCalls)
+		WHERE (line = $1 OR address_hash = $4) AND made_at > now() - interval '1 hour' AND id <> $2
+		ORDER BY made_at DESC OFFSET $3 - 1 LIMIT 1`, line, challenge, challengeCalls, locked.AddressHash)
 	if err == nil {
 		return &later
 	}
@@ -121,12 +136,13 @@ func (s *Store) Check(ctx context.Context, challenge, digits string, call ivr.Ca
 func (s *Store) countCheck(ctx context.Context, challenge string) (hash []byte, err error) {
 	err = s.inTx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		var c struct {
-			Line     string
-			CodeHash []byte `db:"code_hash"`
+			Line        string
+			AddressHash []byte `db:"address_hash"`
+			CodeHash    []byte `db:"code_hash"`
 		}
-		// The line's row is the lock under which its checks are counted.
+		// The line's row is the lock under which its checks are counted; then its address.
 		err := tx.GetContext(ctx, &c, `
-			SELECT c.line, c.code_hash FROM challenges c JOIN lines l ON l.id = c.line
+			SELECT c.line, c.address_hash, c.code_hash FROM challenges c JOIN lines l ON l.id = c.line
 			WHERE c.id = $1 AND c.until > now() AND c.verified_at IS NULL AND c.finished_at IS NULL
 			FOR NO KEY UPDATE OF l`, challenge)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -136,12 +152,17 @@ func (s *Store) countCheck(ctx context.Context, challenge string) (hash []byte, 
 			return err
 		}
 		hash = c.CodeHash
+		if err := lockAddress(ctx, tx, c.AddressHash); err != nil {
+			return err
+		}
 		done, err := tx.ExecContext(ctx, `
 			INSERT INTO challenge_checks (challenge, line)
 			SELECT $1, $2
 			WHERE (SELECT count(*) FROM challenge_checks WHERE challenge = $1) < $3
-			  AND (SELECT count(*) FROM challenge_checks WHERE line = $2 AND at > now() - interval '1 hour') < $3`,
-			challenge, c.Line, challengeChecks)
+			  AND (SELECT count(*) FROM challenge_checks WHERE line = $2 AND at > now() - interval '1 hour') < $3
+			  AND (SELECT count(*) FROM challenge_checks k JOIN challenges c ON c.id = k.challenge
+				WHERE c.address_hash = $4 AND k.at > now() - interval '1 hour') < $3`,
+			challenge, c.Line, challengeChecks, c.AddressHash)
 		if err != nil {
 			return err
 		}

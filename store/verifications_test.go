@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -179,13 +180,62 @@ func TestCodeCanBeGuessedFiveTimes(t *testing.T) {
 	d.verified(true)
 }
 
+// A number is called, and its codes are compared, no oftener for being many lines of many
+// advisors, however many try at once.
+func TestANumberIsGuessedAsOneLine(t *testing.T) {
+	w := newTown(t)
+	ctx := t.Context()
+	lines := make([]ivr.LineID, 8)
+	for i := range lines {
+		lines[i] = w.line(w.advisor(), "+493012345678")
+	}
+	var mu sync.Mutex
+	var made []string
+	var wg sync.WaitGroup
+	for _, line := range lines {
+		for range 3 {
+			wg.Go(func() {
+				id, _, err := w.CreateChallenge(ctx, line)
+				if err != nil && !errors.Is(err, ivr.ErrTooManyTries) {
+					t.Error(err)
+				} else if err == nil {
+					mu.Lock()
+					defer mu.Unlock()
+					made = append(made, id)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	var compared atomic.Int64
+	for _, challenge := range made {
+		for range 4 {
+			wg.Go(func() {
+				if err := w.Check(ctx, challenge, "no code", "call_1"); errors.Is(err, ivr.ErrWrongCode) {
+					compared.Add(1)
+				} else if !errors.Is(err, ivr.ErrChallengeOver) {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if len(made) != challengeCalls || compared.Load() != challengeChecks {
+		t.Errorf("%d calls to a number, and %d codes compared", len(made), compared.Load())
+	}
+	other := w.line(w.advisor(), "+493087654321")
+	if _, _, err := w.CreateChallenge(ctx, other); err != nil {
+		t.Errorf("another number: %v", err)
+	}
+}
+
 // Each challenge is claimed by exactly one of many processes.
 func TestChallengeIsClaimedOnce(t *testing.T) {
 	w := newTown(t)
 	const lines = 15
 	advisor := w.advisor()
-	for range lines {
-		if _, _, err := w.CreateChallenge(t.Context(), w.line(advisor, "+493012345678")); err != nil {
+	for n := range lines {
+		if _, _, err := w.CreateChallenge(t.Context(), w.line(advisor, fmt.Sprintf("+4930123456%02d", n))); err != nil {
 			t.Fatal(err)
 		}
 	}
