@@ -97,7 +97,8 @@ func (s *scene) keyPINs(did string, keyed *atomic.Int64, pin func() string) {
 }
 
 // Somebody writes another's telephone down as their line, and guesses the code in the
-// calls that we place. Five calls an hour, five codes an hour, whatever is asked.
+// calls that we place. Five calls an hour, five codes an hour, whatever is asked, and whoever
+// writes it down.
 func TestGuessingVerificationCodes(t *testing.T) {
 	s := newSceneBeside(t)
 	lines, asks := amount(1, 668), amount(8, 20)
@@ -125,6 +126,14 @@ func TestGuessingVerificationCodes(t *testing.T) {
 				keyed.Add(1)
 			}
 			s.ends(call)
+		}
+		if i < 3 { // nor as somebody else's line
+			b := s.newAdvisor(fmt.Sprintf("Guesser %d Too", i), a.Number)
+			_, err := b.app.VerifyLine(s.ctx, key(), b.Line)
+			var no *client.Problem
+			if !errors.As(err, &no) || no.Status != 429 {
+				s.Errorf("the number as another's line, after %d calls: %v", callsALine, err)
+			}
 		}
 		s.must(a.Phone.Close())
 	})
