@@ -127,8 +127,12 @@ func turnAway(p *phone.Phone) {
 	}
 }
 
+// ringsOn is the longest that a call goes on by itself whose act a fault has ended.
+const ringsOn = time.Minute
+
 // tap asks for a talk. The advisor's last act may have ended this moment: they are free
-// again within half a minute.
+// again within half a minute. A call of an act that a fault had ended may have rung on, and
+// not been answered: then they come back on line.
 func (a *act) tap() error {
 	var talk client.Talk
 	session, key := a.client.session, a.key+"-tap"
@@ -146,9 +150,15 @@ func (a *act) tap() error {
 	})
 	err := a.comes(a.ctx, func() (bool, error) {
 		err := ask(a.ctx)
-		var busy *client.Problem
-		if errors.As(err, &busy) && busy.Code == "advisor_busy" && time.Since(a.began) < patience {
+		var no *client.Problem
+		if !errors.As(err, &no) || time.Since(a.began) >= patience {
+			return true, err
+		}
+		switch {
+		case no.Code == "advisor_busy":
 			return false, nil
+		case no.Code == "advisor_away" && a.disturbed(a.began.Add(-ringsOn), time.Now()):
+			return false, a.anna.app.SetPresence(a.ctx, a.anna.id, true)
 		}
 		return true, err
 	})
