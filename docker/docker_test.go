@@ -5,6 +5,8 @@ package docker
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,6 +76,21 @@ func (m *machine) run(args ...string) string {
 		m.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return out
+}
+
+// get is what a published port of this machine answers.
+func (m *machine) get(url string) string {
+	m.Helper()
+	answer, err := http.Get(url)
+	if err != nil {
+		m.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		m.Fatal(err)
+	}
+	return string(text)
 }
 
 // base is an image that others are built from: from the registry where there is one, and else
@@ -184,6 +201,9 @@ func TestComposePlacesACall(t *testing.T) {
 		t.Fatalf("the demo: %v\n%s\n%s", err, out, logs)
 	}
 	t.Logf("after %v:\n%s", time.Since(began).Round(time.Second), out)
+	if text := m.get("http://127.0.0.1:9464/metrics"); !strings.Contains(text, "\nparley_") {
+		t.Errorf("/metrics says %q", text)
+	}
 	for container := range strings.FieldsSeq(m.run(compose("ps", "-q")...)) {
 		said := m.run("docker", "inspect", "-f", "{{.Name}} user={{.Config.User}} health={{if .State.Health}}{{.State.Health.Status}}{{end}} {{.State.Status}}", container)
 		t.Log(strings.TrimSpace(said))
