@@ -27,6 +27,7 @@ func newMachine(t *testing.T) *machine {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
 	t.Cleanup(cancel)
+	builds(t)
 	m := &machine{T: t, ctx: ctx, dir: t.TempDir(), env: append(os.Environ(), "DOCKER_BUILDKIT=1", "COMPOSE_DOCKER_CLI_BUILD=1",
 		"COMPOSE_HTTP_TIMEOUT=300", "RTP_END=16423")}
 	if _, err := m.try("docker", "info"); err == nil {
@@ -60,6 +61,25 @@ func newMachine(t *testing.T) *machine {
 			t.Fatalf("dockerd does not serve: %v %s\n%s", err, out, text)
 		}
 	}
+}
+
+// builds sees to it that "docker" is one that builds by BuildKit. Where the first of that name
+// lacks the plug-in that this takes, Debian's, which needs none, goes before it.
+func builds(t *testing.T) {
+	t.Helper()
+	const debians = "/usr/bin/docker"
+	first, err := exec.LookPath("docker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first == debians || exec.Command(first, "buildx", "version").Run() == nil {
+		return
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(debians, filepath.Join(dir, "docker")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 }
 
 func (m *machine) try(args ...string) (string, error) {
