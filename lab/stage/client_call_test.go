@@ -268,7 +268,7 @@ func TestNumbersThatLeadNowhere(t *testing.T) {
 	})
 	t.Run("lent to nobody", func(t *testing.T) {
 		s := newScene(t, 2000)
-		s.loan.DID = "+493055500160" // the last of the plan; numbers are lent from the first
+		s.loan.DID = "+493055500299" // the last of the plan; numbers are lent from the first
 		client := s.dial()
 		s.hears(client, "unknown-number")
 		s.ends(client)

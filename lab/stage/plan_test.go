@@ -107,7 +107,7 @@ func TestExplainSaysWhatACallDoes(t *testing.T) {
 	s.says("not enough money", "plan", "explain", s.client.Number, s.loan.DID)
 	s.says("PIN is asked for", "plan", "explain", "+4915199999999", s.loan.DID)
 	s.says("not among the numbers", "plan", "explain", s.client.Number, "+493055599999")
-	s.says("lent to nobody", "plan", "explain", s.client.Number, "+493055500160")
+	s.says("lent to nobody", "plan", "explain", s.client.Number, "+493055500299")
 }
 
 func TestCommandsSayWhatToDoInstead(t *testing.T) {
