@@ -4,7 +4,6 @@ package docker
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -25,7 +24,8 @@ type machine struct {
 
 func newMachine(t *testing.T) *machine {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
+	// Not t.Context(), which ends before what is cleaned up with it.
+	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Minute)
 	t.Cleanup(cancel)
 	builds(t)
 	m := &machine{T: t, ctx: ctx, dir: t.TempDir(), env: append(os.Environ(), "DOCKER_BUILDKIT=1", "COMPOSE_DOCKER_CLI_BUILD=1",
@@ -37,7 +37,7 @@ func newMachine(t *testing.T) *machine {
 	data := "/var/cache/parley/docker"
 	socket := "unix://" + filepath.Join(m.dir, "docker.sock")
 	m.env = append(m.env, "DOCKER_HOST="+socket)
-	dockerd := exec.CommandContext(ctx, "dockerd", "-H", socket, "--data-root", data,
+	dockerd := exec.Command("dockerd", "-H", socket, "--data-root", data,
 		"--userland-proxy=false",
 		"--exec-root", filepath.Join(m.dir, "exec"), "--pidfile", filepath.Join(m.dir, "pid"))
 	log, err := os.Create(filepath.Join(m.dir, "dockerd.log"))
@@ -45,12 +45,14 @@ func newMachine(t *testing.T) *machine {
 		t.Fatal(err)
 	}
 	dockerd.Stdout, dockerd.Stderr = log, log
-	dockerd.Cancel = func() error { return dockerd.Process.Signal(os.Interrupt) }
-	dockerd.WaitDelay = time.Minute
 	if err := dockerd.Start(); err != nil {
 		t.Fatalf("no dockerd runs, and none starts: %v", err)
 	}
-	t.Cleanup(func() { cancel(); dockerd.Wait() })
+	t.Cleanup(func() {
+		dockerd.Process.Signal(os.Interrupt)
+		defer time.AfterFunc(time.Minute, func() { dockerd.Process.Kill() }).Stop()
+		dockerd.Wait()
+	})
 	for until := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
 		out, err := m.try("docker", "info")
 		if err == nil {
@@ -204,14 +206,16 @@ func TestComposePlacesACall(t *testing.T) {
 	if err := os.WriteFile(secrets, []byte(m.run("sh", "make-env", "demo")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	project := fmt.Sprintf("parley-test-%d", os.Getpid())
 	compose := func(args ...string) []string {
-		return append([]string{"docker-compose", "--env-file", secrets, "-p", project, "-f", "compose.yaml", "--profile", "demo"}, args...)
+		return append([]string{"docker-compose", "--env-file", secrets, "-p", "parley-test", "-f", "compose.yaml", "--profile", "demo"}, args...)
 	}
+	m.run(compose("down", "-v")...) // what a test that was killed has left
 	m.run(compose("build")...)
 	t.Cleanup(func() {
-		m.ctx = context.Background()
-		m.run(compose("down", "-v", "--timeout", "20")...)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		m.ctx = ctx // however much of the test's own time is left
+		m.run(compose("down", "-v", "--rmi", "local", "--timeout", "20")...)
 	})
 	m.run(compose("up", "-d", "postgres", "redis", "asterisk", "migrate", "parley")...)
 	began := time.Now()
@@ -231,5 +235,5 @@ func TestComposePlacesACall(t *testing.T) {
 			t.Errorf("it runs as root, or is not well: %s", said)
 		}
 	}
-	t.Log(m.run("docker", "images", "--filter", "reference="+project+"*", "--format", "{{.Repository}} {{.Size}}"))
+	t.Log(m.run("docker", "images", "--filter", "reference=parley-test*", "--format", "{{.Repository}} {{.Size}}"))
 }
