@@ -231,11 +231,10 @@ type planner struct {
 	parsed map[int64]dialplan.Plan
 }
 
-const planTimeout = 3 * time.Second
-
+// active waits as long as the store does. With a shorter time of ours the driver would ask
+// a frozen Postgres to cancel, and the caller wait for that too.
 func (p *planner) active() (dialplan.Plan, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), planTimeout)
-	defer cancel()
+	ctx := context.Background()
 	version, err := p.store.ActivePlan(ctx)
 	if err != nil {
 		return dialplan.Plan{}, err
