@@ -128,8 +128,10 @@ func readDSN(dsn string) (pq.Config, error) {
 }
 
 // connect makes a pool whose every statement, wait for a lock and wait for a reply
-// ends after limit: a slow or frozen Postgres gives an error, never a hang. Calls that are
-// opened on it are the node's.
+// ends within limit: a slow or frozen Postgres gives an error, never a hang. The server gives
+// up first, then the connection, and both before an operation that may take limit: else the
+// driver would ask a frozen server to cancel, and wait for that as long again. Calls that
+// are opened on it are the node's.
 func connect(dsn, node string, limit time.Duration) (*sqlx.DB, error) {
 	c, err := connector(dsn, node, limit)
 	if err != nil {
@@ -149,7 +151,7 @@ func connector(dsn, node string, limit time.Duration) (driver.Connector, error) 
 	if c.Runtime == nil {
 		c.Runtime = map[string]string{}
 	}
-	ms := fmt.Sprint(limit.Milliseconds())
+	ms := fmt.Sprint((limit - limit/8).Milliseconds())
 	c.Runtime["statement_timeout"] = ms
 	c.Runtime["idle_in_transaction_session_timeout"] = ms
 	c.Runtime["default_transaction_isolation"] = "read committed"
@@ -159,11 +161,11 @@ func connector(dsn, node string, limit time.Duration) (driver.Connector, error) 
 	if err != nil {
 		return nil, err
 	}
-	connector.Dialer(impatientDialer{limit})
+	connector.Dialer(impatientDialer{limit - limit/16})
 	return connector, nil
 }
 
-// impatientDialer makes connections on which every read ends after limit. The
+// impatientDialer makes connections on which every read ends after a limit. The
 // driver alone would wait for ever for a server that is frozen: it answers the end
 // of a context by asking that server to cancel.
 type impatientDialer struct{ limit time.Duration }
