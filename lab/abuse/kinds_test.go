@@ -105,13 +105,20 @@ func (p *pair) unanswered(policy phone.Policy) {
 	p.sentAdvisor(ringing)
 }
 
+// agreed is an appointment that the advisor has accepted.
+func (p *pair) agreed(mode string, in time.Duration) client.Appointment {
+	p.Helper()
+	asked, err := p.client.session.AskAppointment(p.ctx, key(), client.AppointmentRequest{Advisor: p.advisor.ID, StartsAt: time.Now().Add(in).Truncate(time.Second),
+		Zone: "UTC", Seconds: 20, Mode: mode, Topic: "a cat"})
+	p.must(err)
+	asked, err = p.advisor.app.AcceptAppointment(p.ctx, key(), asked.ID)
+	p.must(err)
+	return asked
+}
+
 // appointment is made for soon; we call the client, then the advisor.
 func (p *pair) appointment() {
-	asked, err := p.client.session.AskAppointment(p.ctx, key(), client.AppointmentRequest{Advisor: p.advisor.ID, StartsAt: time.Now().Add(6 * time.Second).Truncate(time.Second),
-		Zone: "UTC", Seconds: 20, Mode: "host_calls", Topic: "a cat"})
-	p.must(err)
-	_, err = p.advisor.app.AcceptAppointment(p.ctx, key(), asked.ID)
-	p.must(err)
+	p.agreed("host_calls", 6*time.Second)
 	first := p.answer(p.client.Phone)
 	p.must(first.Keys(p.ctx, "1#"))
 	second := p.answer(p.advisor.Phone)
@@ -125,18 +132,13 @@ func (p *pair) appointment() {
 
 // dialledIn is an appointment whose client calls, waits on the line, and is put through.
 func (p *pair) dialledIn() {
-	asked, err := p.client.session.AskAppointment(p.ctx, key(), client.AppointmentRequest{Advisor: p.advisor.ID, StartsAt: time.Now().Add(8 * time.Second).Truncate(time.Second),
-		Zone: "UTC", Seconds: 20, Mode: "dial_in", Topic: "a cat"})
-	p.must(err)
-	_, err = p.advisor.app.AcceptAppointment(p.ctx, key(), asked.ID)
-	p.must(err)
-	for give := time.Now().Add(patience); asked.Number == ""; time.Sleep(100 * time.Millisecond) {
+	asked := p.agreed("dial_in", 8*time.Second)
+	p.await("a number is lent for the appointment", func() (lent bool) {
+		var err error
 		asked, err = p.client.session.Appointment(p.ctx, asked.ID)
 		p.must(err)
-		if time.Now().After(give) {
-			p.Fatalf("no number is lent for the appointment: %+v", asked)
-		}
-	}
+		return asked.Number != ""
+	})
 	call, err := p.client.Phone.Dial(p.ctx, asked.Number, p.shown()...)
 	p.must(err)
 	p.hears(call, "appointment-begins-in")

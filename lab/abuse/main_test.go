@@ -318,6 +318,16 @@ func (s *scene) clean() {
 	s.must(err)
 }
 
+// await asks again and again what nothing tells of.
+func (s *scene) await(what string, done func() bool) {
+	s.Helper()
+	for give := time.Now().Add(patience); !done(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(give) {
+			s.must(fmt.Errorf("not so within %v: %s", patience, what))
+		}
+	}
+}
+
 // atRest waits until Asterisk has no call left.
 func atRest(ctx context.Context) error {
 	for give := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {

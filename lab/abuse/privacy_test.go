@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"parley/host/client"
 )
@@ -88,16 +87,11 @@ func (p *pair) leaks() (found []string) {
 // settled waits until the client's last call has given back what it held.
 func (p *pair) settled() {
 	p.Helper()
-	for give := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+	p.await("the last call is settled", func() bool {
 		account, err := p.client.session.Account(p.ctx, p.client.ID)
 		p.must(err)
-		if account.Held == 0 {
-			return
-		}
-		if time.Now().After(give) {
-			p.must(fmt.Errorf("the last call is not settled: %+v", account))
-		}
-	}
+		return account.Held == 0
+	})
 }
 
 // told adds what a talk's phones have received.

@@ -74,14 +74,12 @@ func (s *scene) sent() map[string][]string {
 // code waits for the nth that a telephone is sent.
 func (s *scene) code(number string, n int) string {
 	s.Helper()
-	for give := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		if codes := s.sent()[number]; len(codes) >= n {
-			return codes[n-1]
-		}
-		if time.Now().After(give) {
-			s.must(fmt.Errorf("a telephone was not sent its code no. %d", n))
-		}
-	}
+	var codes []string
+	s.await(fmt.Sprintf("a telephone is sent its code no. %d", n), func() bool {
+		codes = s.sent()[number]
+		return len(codes) >= n
+	})
+	return codes[n-1]
 }
 
 // Strangers at many addresses ask for codes for clients' numbers, and guess them. Of one

@@ -225,6 +225,17 @@ func TestTooLittleMoney(t *testing.T) {
 	s.neverRung()
 }
 
+// accepted has a client who is asked for the PIN key it, and the advisor accept.
+func (s *scene) accepted(client *phone.Call, pin string) (advisor *phone.Call) {
+	s.Helper()
+	s.must(client.Keys(s.ctx, pin))
+	s.hears(client, "price-you-call")
+	s.must(client.Keys(s.ctx, "#"))
+	advisor = s.rings()
+	s.must(advisor.Keys(s.ctx, "1"))
+	return advisor
+}
+
 func TestPIN(t *testing.T) {
 	t.Run("a withheld number is asked for it", func(t *testing.T) {
 		s := newScene(t, 2000)
@@ -232,11 +243,7 @@ func TestPIN(t *testing.T) {
 		s.hears(client, "enter-pin")
 		s.must(client.Keys(s.ctx, "000000"))
 		s.hears(client, "wrong-pin")
-		s.must(client.Keys(s.ctx, s.loan.PIN))
-		s.hears(client, "price-you-call")
-		s.must(client.Keys(s.ctx, "#"))
-		advisor := s.rings()
-		s.must(advisor.Keys(s.ctx, "1"))
+		advisor := s.accepted(client, s.loan.PIN)
 		client.Tone(clientTone)
 		s.must(advisor.HearsTone(s.ctx, clientTone, patience))
 		s.must(client.Hangup(s.ctx))

@@ -169,11 +169,7 @@ func TestAnotherCallerNeedsThePIN(t *testing.T) {
 
 	hidden := p.dial(phone.Withheld())
 	p.hears(hidden, "enter-pin")
-	p.must(hidden.Keys(p.ctx, talk.PIN))
-	p.hears(hidden, "price-you-call")
-	p.must(hidden.Keys(p.ctx, "#"))
-	advisor := p.rings()
-	p.must(advisor.Keys(p.ctx, "1"))
+	advisor := p.accepted(hidden, talk.PIN)
 	advisor.Tone(advisorTone)
 	p.must(hidden.HearsTone(p.ctx, advisorTone, patience))
 	p.must(hidden.Hangup(p.ctx))

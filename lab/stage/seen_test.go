@@ -20,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"parley/ivr"
+	"parley/lab/phone"
 )
 
 // scraped is what a program tells Prometheus.
@@ -232,6 +233,24 @@ func (m scraped) answers(t *testing.T, query string) (asked int) {
 	return asked
 }
 
+// sounded is the record of a talk that goes on until Asterisk, which counts and is told
+// every five seconds, has counted more than once, and how each leg of it sounded.
+func (s *scene) sounded(client, advisor *phone.Call) (call Call, one, other ivr.LegQuality) {
+	s.Helper()
+	time.Sleep(14 * time.Second) // of talk
+	s.must(client.Hangup(s.ctx))
+	s.ends(advisor)
+	call = s.recorded("completed")
+	var shown struct{ Quality []ivr.LegQuality }
+	if !eventually(func() bool {
+		s.must(s.stage.ParleyJSON(s.ctx, &shown, "calls", "show", call.ID))
+		return len(shown.Quality) == 2
+	}) {
+		s.Fatalf("how it sounded is not recorded: %+v", shown)
+	}
+	return call, shown.Quality[0], shown.Quality[1]
+}
+
 // A phone that loses one packet in five: the record says so, of that leg alone, and so do
 // the log and the metrics. Asterisk counts every five seconds.
 func TestBadSoundIsRecorded(t *testing.T) {
@@ -239,18 +258,7 @@ func TestBadSoundIsRecorded(t *testing.T) {
 	before := s.scrape(s.first())
 	client, advisor := s.talk()
 	client.Loses(5)
-	time.Sleep(14 * time.Second) // of talk
-	s.must(client.Hangup(s.ctx))
-	s.ends(advisor)
-	call := s.recorded("completed")
-	var shown struct{ Quality []ivr.LegQuality }
-	if !eventually(func() bool {
-		s.must(s.stage.ParleyJSON(s.ctx, &shown, "calls", "show", call.ID))
-		return len(shown.Quality) == 2
-	}) {
-		t.Fatalf("how it sounded is not recorded: %+v", shown)
-	}
-	one, other := shown.Quality[0], shown.Quality[1]
+	call, one, other := s.sounded(client, advisor)
 	if one.Side != "client" || one.Loss() < .05 || one.Loss() > .25 || !one.Bad() || one.Jitter > time.Second {
 		t.Errorf("the client's leg: %+v, loss %.3f", one, one.Loss())
 	}
@@ -319,18 +327,7 @@ func TestWhatAPhoneReportsIsRecorded(t *testing.T) {
 	const way = 200 * time.Millisecond
 	client.Misses(5)
 	client.FarAway(way)
-	time.Sleep(14 * time.Second) // of talk
-	s.must(client.Hangup(s.ctx))
-	s.ends(advisor)
-	call := s.recorded("completed")
-	var shown struct{ Quality []ivr.LegQuality }
-	if !eventually(func() bool {
-		s.must(s.stage.ParleyJSON(s.ctx, &shown, "calls", "show", call.ID))
-		return len(shown.Quality) == 2
-	}) {
-		t.Fatalf("how it sounded is not recorded: %+v", shown)
-	}
-	one, other := shown.Quality[0], shown.Quality[1]
+	call, one, other := s.sounded(client, advisor)
 	if one.Side != "client" || one.SentLoss() < .05 || one.SentLoss() > .25 || one.RoundTrip < way || one.RoundTrip > 10*way || !one.Bad() || one.Loss() > .01 {
 		t.Errorf("the client's leg: %+v, loss %.3f to us, %.3f to them", one, one.Loss(), one.SentLoss())
 	}
