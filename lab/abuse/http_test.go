@@ -318,7 +318,8 @@ func (s *scene) triedOnce(id, target string) {
 	for give := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		deliveries, err := site.Deliveries(s.ctx, id, "")
 		s.must(err)
-		if len(deliveries) > 0 && deliveries[0].Tries > 0 {
+		// A try counts from its start; what came of it is written at its end.
+		if len(deliveries) > 0 && (deliveries[0].Fault != "" || deliveries[0].Status != 0) {
 			if fault := deliveries[0].Fault; fault != "address_refused" && fault != "no_such_host" {
 				s.Errorf("%s was tried: %+v", target, deliveries[0])
 			}
