@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -57,7 +56,6 @@ const (
 	commandTime = 2 * time.Second
 	tries       = 3
 	pauseFirst  = 50 * time.Millisecond // between tries; doubles
-	mostAnswer  = 64 << 20              // bytes: a list of some 50,000 channels
 )
 
 // client sends commands over HTTP. On the websocket they would wait for each
@@ -65,7 +63,7 @@ const (
 type client struct {
 	base   string // .../ari
 	auth   string
-	http   *http.Client
+	conns  *connections
 	heard  func()                // is told of every answer
 	barred atomic.Pointer[error] // set when no command may be sent any more
 
@@ -73,20 +71,19 @@ type client struct {
 }
 
 func newClient(base, user, password string) *client {
-	return &client{
+	base = strings.TrimSuffix(base, "/")
+	to, err := url.Parse(base)
+	c := &client{
 		heard:    func() {},
 		observer: unobserved{},
-		base:     strings.TrimSuffix(base, "/"),
+		base:     base,
 		auth:     "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)),
-		http: &http.Client{Transport: &http.Transport{
-			MaxIdleConns:        64,
-			MaxIdleConnsPerHost: 64, // the default of 2 opens a connection for nearly every command under load
-			// Asterisk closes idle connections after session_keep_alive, 15 s by
-			// default. The side that closes first does not lose a command.
-			IdleConnTimeout:    10 * time.Second,
-			DisableCompression: true,
-		}},
+		conns:    &connections{to: to},
 	}
+	if err != nil || to.Hostname() == "" || to.Scheme != "http" && to.Scheme != "https" {
+		c.bar(errors.New("ari: the address of Asterisk's ARI must be as http://127.0.0.1:8088/ari"))
+	}
+	return c
 }
 
 // bar makes every later command fail with why.
@@ -132,55 +129,46 @@ func (c *client) send(ctx context.Context, cmd command, body []byte, answer any)
 	if why := c.barred.Load(); why != nil {
 		return *why
 	}
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(cmd.within, commandTime))
-	defer cancel()
-	address := c.base + cmd.path
-	if len(cmd.query) > 0 {
-		address += "?" + cmd.query.Encode()
-	}
-	req, err := http.NewRequestWithContext(ctx, cmd.method, address, bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("ari: %s: %w", cmd.name(), err)
-	}
-	req.Header.Set("Authorization", c.auth)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if !cmd.once {
-		// Not sent: it lets net/http use another connection when Asterisk has
-		// just closed the idle one.
-		req.Header["Idempotency-Key"] = []string{}
-	}
 	sent := time.Now()
-	resp, err := c.http.Do(req)
+	status, text, err := c.conns.exchange(ctx, sent.Add(cmp.Or(cmd.within, commandTime)), cmd.method, c.request(cmd, body))
 	c.observer.Commanded(time.Since(sent), err == nil)
 	if err != nil {
-		var at *url.Error // names the whole address, which is not ours to tell
-		if errors.As(err, &at) {
-			err = at.Err
-		}
 		return fmt.Errorf("ari: %s: %w", cmd.name(), err)
 	}
-	defer resp.Body.Close()
 	c.heard()
-	from := io.LimitReader(resp.Body, mostAnswer)
-	defer io.Copy(io.Discard, from) // else the connection is not used again
-	if resp.StatusCode >= 300 {
-		return &Error{Op: cmd.name(), Status: resp.StatusCode, Message: message(from)}
+	if status >= 300 {
+		return &Error{Op: cmd.name(), Status: status, Message: message(text)}
 	}
 	if answer == nil {
 		return nil
 	}
-	if err := json.NewDecoder(from).Decode(answer); err != nil {
+	if err := json.Unmarshal(text, answer); err != nil {
 		return fmt.Errorf("ari: %s: answer not understood: %w", cmd.name(), err)
 	}
 	return nil
 }
 
+// request writes a command as HTTP/1.1 has it. Path and query are escaped, so that neither
+// can end the line they stand in.
+func (c *client) request(cmd command, body []byte) []byte {
+	var b bytes.Buffer
+	b.WriteString(cmd.method + " " + c.conns.to.EscapedPath() + cmd.path)
+	if len(cmd.query) > 0 {
+		b.WriteString("?" + cmd.query.Encode())
+	}
+	b.WriteString(" HTTP/1.1\r\nHost: " + c.conns.to.Host + "\r\nAuthorization: " + c.auth + "\r\n")
+	if body != nil {
+		b.WriteString("Content-Type: application/json\r\n")
+	}
+	fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n", len(body))
+	b.Write(body)
+	return b.Bytes()
+}
+
 // message is what Asterisk says of a refusal: {"message":"Channel not found"},
 // and in some cases "error".
-func message(from io.Reader) string {
-	text, _ := io.ReadAll(io.LimitReader(from, 4096))
+func message(text []byte) string {
+	text = text[:min(len(text), 4096)]
 	var said struct{ Message, Error string }
 	if json.Unmarshal(text, &said) == nil {
 		return cmp.Or(said.Message, said.Error)

@@ -19,7 +19,7 @@ func answering(t *testing.T, answer http.HandlerFunc) *client {
 	srv := httptest.NewServer(answer)
 	t.Cleanup(srv.Close)
 	c := newClient(srv.URL+"/ari", "user", "password")
-	t.Cleanup(c.http.CloseIdleConnections)
+	t.Cleanup(c.conns.close)
 	return c
 }
 

@@ -33,7 +33,7 @@ var neededAudio = []string{"codec_alaw.so", "codec_ulaw.so", "codec_g722.so", "c
 // Examine asks Asterisk about itself. It takes nothing from the program that is connected.
 func Examine(ctx context.Context, cfg Config) (e Examination, err error) {
 	c := newClient(cfg.URL, cfg.User, cfg.Password)
-	defer c.http.CloseIdleConnections()
+	defer c.conns.close()
 	var ping struct{ Timestamp string }
 	asked := time.Now()
 	if err := c.do(ctx, command{method: "GET", path: path("asterisk", "ping")}, &ping); err != nil {

@@ -130,7 +130,7 @@ func (s *Switch) dialEvents(ctx context.Context) (*websocket.Conn, error) {
 	address := "ws" + strings.TrimPrefix(s.client.base, "http") + "/events?" +
 		url.Values{"app": {s.cfg.App}, "subscribeAll": {"false"}}.Encode()
 	conn, resp, err := websocket.Dial(ctx, address, &websocket.DialOptions{
-		HTTPClient: s.client.http,
+		HTTPClient: &http.Client{Transport: &http.Transport{}}, // by no proxy
 		HTTPHeader: http.Header{"Authorization": {s.client.auth}},
 	})
 	if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {

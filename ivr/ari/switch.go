@@ -180,7 +180,7 @@ func (s *Switch) Close() {
 	}
 	s.end(ErrClosed)
 	<-s.ended
-	s.client.http.CloseIdleConnections()
+	s.client.conns.close()
 }
 
 // end ends the switch. No command is sent any more: after [ErrReplaced] it would
