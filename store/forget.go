@@ -9,8 +9,8 @@ import (
 // forgottenAtOnce keeps a step of forgetting well within the store's patience.
 const forgottenAtOnce = 2000
 
-// ForgetOld forgets answers to requests after 30 days, and events with their deliveries
-// after 90; whoever looks for them by then asks anew. Of many copies of the program one
+// ForgetOld forgets answers to requests and sign-ins after 30 days, and events with their
+// deliveries after 90; whoever looks for them by then asks anew. Of many copies of the program one
 // forgets at a time. It returns how many it forgot.
 func (s *Store) ForgetOld(ctx context.Context) (all int, err error) {
 	for {

@@ -61,6 +61,30 @@ func TestOldAnswersAndEventsAreForgotten(t *testing.T) {
 	h.clean()
 }
 
+// That a number asked for a code is forgotten after 30 days.
+func TestOldSignInsAreForgotten(t *testing.T) {
+	h := newHosted(t)
+	ctx := t.Context()
+	var of []string
+	for range 2 {
+		in, err := h.CreateSignIn(ctx, "+4930555999")
+		h.must(err)
+		of = append(of, in.ID)
+	}
+	db := h.superuser()
+	defer db.Close()
+	_, err := db.Exec(`UPDATE sign_ins SET made_at = now() - interval '31 days' WHERE id = $1`, of[0])
+	h.must(err)
+	if n, err := h.ForgetOld(ctx); err != nil || n != 1 {
+		t.Errorf("%d are forgotten, want 1: %v", n, err)
+	}
+	var left []string
+	h.must(h.db.Select(&left, `SELECT id FROM sign_ins`))
+	if len(left) != 1 || left[0] != of[1] {
+		t.Errorf("there are %q, want %q", left, of[1:])
+	}
+}
+
 // Young answers and events cannot be deleted or changed by anybody, old ones by the program
 // only by what forgets them.
 func TestNobodyForgetsWhatIsYoung(t *testing.T) {
