@@ -28,7 +28,7 @@ const deliveriesRead = 500
 func (s *Store) QueueDeliveries(ctx context.Context) (more bool, err error) {
 	var most int
 	err = s.retry(ctx, func(ctx context.Context) error {
-		return s.db.GetContext(ctx, &most, `
+		return s.prepared.GetContext(ctx, &most, `
 			WITH hook AS (
 				SELECT id, types, read_xid, read_id FROM webhooks WHERE ended_at IS NULL FOR NO KEY UPDATE SKIP LOCKED
 			), fresh AS (
@@ -63,7 +63,7 @@ func (s *Store) ClaimDeliveries(ctx context.Context, busy []WebhookID, each int,
 	}
 	err := s.retry(ctx, func(ctx context.Context) error {
 		rows = nil
-		return s.db.SelectContext(ctx, &rows, `
+		return s.prepared.SelectContext(ctx, &rows, `
 			WITH due AS (
 				SELECT w.id, w.url, w.secret_sealed, d.xid, d.event
 				FROM webhooks w CROSS JOIN LATERAL (

@@ -114,6 +114,11 @@ func (s *Store) list(ctx context.Context, dest any, query string, args ...any) e
 	return s.retry(ctx, func(ctx context.Context) error { return s.db.SelectContext(ctx, dest, query, args...) })
 }
 
+// often is as list, for what is asked many times a second.
+func (s *Store) often(ctx context.Context, dest any, query string, args ...any) error {
+	return s.retry(ctx, func(ctx context.Context) error { return s.prepared.SelectContext(ctx, dest, query, args...) })
+}
+
 // Advisor is who is paid.
 type Advisor struct {
 	ID   ivr.AdvisorID

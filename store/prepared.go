@@ -8,9 +8,9 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// prepared are the statements of every call. Postgres reads and plans them once for each
-// connection, where reading and planning cost more than doing. Their texts are constants:
-// there are as many as the code has.
+// prepared are the statements of every call, and those that look for something to do many
+// times a second. Postgres reads and plans them once for each connection, where reading and
+// planning cost more than doing. Their texts are constants: there are as many as the code has.
 type prepared struct {
 	db     *sqlx.DB
 	mu     sync.Mutex
@@ -38,6 +38,15 @@ func (p *prepared) GetContext(ctx context.Context, dest any, query string, args 
 		return err
 	}
 	return stmt.GetContext(ctx, dest, args...)
+}
+
+// SelectContext is as [sqlx.DB.SelectContext].
+func (p *prepared) SelectContext(ctx context.Context, dest any, query string, args ...any) error {
+	stmt, err := p.statement(ctx, query)
+	if err != nil {
+		return err
+	}
+	return stmt.SelectContext(ctx, dest, args...)
 }
 
 // ExecContext is as [sqlx.DB.ExecContext].

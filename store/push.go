@@ -98,7 +98,7 @@ func (s *Store) Pushes(ctx context.Context, advisor ivr.AdvisorID) ([]PushSubscr
 		Token  TokenID
 		Sealed []byte
 	}
-	err := s.list(ctx, &rows, `
+	err := s.often(ctx, &rows, `
 		SELECT p.token, p.sealed FROM push_subscriptions p JOIN tokens t ON t.id = p.token
 		WHERE p.advisor = $1 AND p.sealed IS NOT NULL AND t.revoked_at IS NULL AND t.until > now()
 			AND (p.line IS NULL OR EXISTS (SELECT FROM lines l WHERE (l.id, l.generation) = (p.line, p.generation) AND l.retired_at IS NULL))`, advisor)

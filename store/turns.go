@@ -45,7 +45,7 @@ func nextInLine(ctx context.Context, tx *sqlx.Tx, plan dialplan.Plan, advisor iv
 // so at once.
 func (s *Store) GiveTurns(ctx context.Context, plan dialplan.Plan) error {
 	var advisors []ivr.AdvisorID
-	err := s.list(ctx, &advisors, `
+	err := s.often(ctx, &advisors, `
 		SELECT w.advisor FROM waits w JOIN advisors a ON a.id = w.advisor
 		WHERE w.ended_at IS NULL AND (w.state = 'turn' OR a.on_line_since IS NOT NULL)
 			AND NOT EXISTS (SELECT FROM calls WHERE advisor = a.id AND ended_at IS NULL)
