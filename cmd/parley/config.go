@@ -34,7 +34,7 @@ var settings = []setting{
 	{key: "key", what: "64 hex digits that seal numbers and codes in the database; keep them as long as it: `openssl rand -hex 32`", secret: true},
 	{key: "node", def: store.DefaultNode, what: "the name of this Asterisk among several on one database; the same for all copies beside it"},
 	{key: "node.sip", what: "host:port where other nodes reach this Asterisk; empty where there are none"},
-	{key: "asterisk.url", def: "http://127.0.0.1:8088/ari", what: "Asterisk's ARI"},
+	{key: "asterisk.url", def: "http://127.0.0.1:8088/ari", what: "Asterisk's ARI: http, on this machine or a private network"},
 	{key: "asterisk.user", def: "parley", what: "of ARI"},
 	{key: "asterisk.password", what: "of ARI", secret: true},
 	{key: "asterisk.app", def: "parley", what: "the Stasis application of Asterisk's dialplan"},

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"runtime"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,6 +45,79 @@ func BenchmarkEvent(b *testing.B) {
 		}
 		s.receive(ev)
 	}
+}
+
+// What a command costs besides Asterisk's work, by our own connections and by net/http's:
+// a server that answers the same to everything, and eight who send to it.
+func BenchmarkCommand(b *testing.B) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				request := make([]byte, 4096) // each comes in one piece
+				for {
+					if _, err := conn.Read(request); err != nil {
+						return
+					}
+					fmt.Fprint(conn, "HTTP/1.1 204 No Content\r\nServer: Asterisk\r\nCache-Control: no-cache, no-store\r\n\r\n")
+				}
+			}()
+		}
+	}()
+	c := newClient("http://"+listener.Addr().String()+"/ari", "user", "password")
+	defer c.conns.close()
+	usual := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: mostIdle}}
+	defer usual.CloseIdleConnections()
+	for name, send := range map[string]func(context.Context) error{
+		"own": func(ctx context.Context) error {
+			return c.do(ctx, command{method: "POST", path: path("channels", "pbx-1", "answer")}, nil)
+		},
+		"net/http": func(ctx context.Context) error {
+			req, err := http.NewRequestWithContext(ctx, "POST", c.base+"/channels/pbx-1/answer", nil)
+			if err != nil {
+				return err
+			}
+			req.Header.Set("Authorization", c.auth)
+			answer, err := usual.Do(req)
+			if err != nil {
+				return err
+			}
+			return answer.Body.Close()
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			before := spent(b)
+			b.SetParallelism(8 / runtime.GOMAXPROCS(0))
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := send(b.Context()); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			b.ReportMetric(float64((spent(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
+		})
+	}
+}
+
+// spent is the process's CPU time.
+func spent(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // A call in which two talk, and one goroutine waits for the end of that.

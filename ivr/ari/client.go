@@ -80,8 +80,8 @@ func newClient(base, user, password string) *client {
 		auth:     "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)),
 		conns:    &connections{to: to},
 	}
-	if err != nil || to.Hostname() == "" || to.Scheme != "http" && to.Scheme != "https" {
-		c.bar(errors.New("ari: the address of Asterisk's ARI must be as http://127.0.0.1:8088/ari"))
+	if err != nil || to.Hostname() == "" || to.Scheme != "http" {
+		c.bar(errors.New("ari: Asterisk's address must be as http://127.0.0.1:8088/ari, and not https"))
 	}
 	return c
 }

@@ -159,6 +159,78 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	}
 }
 
+// Asterisk closes what has been idle, and all when it restarts. A command that is sent only
+// once must not be the one to find out.
+func TestAConnectionThatAsteriskHasClosedIsNotUsed(t *testing.T) {
+	var mu sync.Mutex
+	connections := map[string]bool{}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		connections[r.RemoteAddr] = true
+	}))
+	defer srv.Close()
+	c := newClient(srv.URL+"/ari", "user", "password")
+	defer c.conns.close()
+	for n := 1; n <= 3; n++ {
+		if err := c.do(context.Background(), command{method: "POST", path: "/x", once: true}, nil); err != nil || len(connections) != n {
+			t.Fatalf("command %d, on connection %d: %v", n, len(connections), err)
+		}
+		srv.CloseClientConnections()
+		for idle := c.conns.idle[0]; idle.silent(); { // until the end of it is here
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// An answer that comes too late is nobody's.
+func TestALateAnswerIsNotTakenForAnothers(t *testing.T) {
+	late := make(chan struct{})
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/ari/slow" {
+			<-late
+		}
+		fmt.Fprintf(w, "%q", r.URL.Path)
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	slow := []error{
+		c.do(context.Background(), command{method: "GET", path: "/slow", once: true, within: 20 * time.Millisecond}, nil),
+		c.do(ctx, command{method: "GET", path: "/slow", once: true}, nil),
+	}
+	close(late)
+	for _, path := range []string{"/a", "/b", "/c"} {
+		var answer string
+		if err := c.do(context.Background(), command{method: "GET", path: path}, &answer); err != nil || answer != "/ari"+path {
+			t.Errorf("%s is answered %q, %v", path, answer, err)
+		}
+	}
+	if !errors.Is(slow[0], context.DeadlineExceeded) || !errors.Is(slow[1], context.Canceled) {
+		t.Errorf("%v", slow)
+	}
+}
+
+// An answer that breaks off is none, though its beginning reads well.
+func TestAnAnswerThatBreaksOffIsNone(t *testing.T) {
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		fmt.Fprint(w, `[1]`)
+	})
+	var answer []int
+	if err := c.do(context.Background(), command{method: "GET", path: "/x"}, &answer); err == nil || answer != nil {
+		t.Errorf("%v, %v", answer, err)
+	}
+}
+
+func TestAnAddressThatIsNoneIsSaidToBe(t *testing.T) {
+	for _, address := range []string{"", "127.0.0.1:8088", "https://asterisk.example/ari", "http:///ari", "http://%zz/ari"} {
+		c := newClient(address, "user", "password")
+		if err := c.do(context.Background(), command{method: "GET", path: "/x"}, nil); err == nil || !strings.Contains(err.Error(), "http://127.0.0.1:8088/ari") {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}
+
 func TestAnErrorDoesNotTellTheAddressDialled(t *testing.T) {
 	c := newClient("http://127.0.0.1:1/ari", "user", "password")
 	err := c.do(context.Background(), command{method: "PUT", path: "/x/secret", op: "push endpoint", once: true}, nil)

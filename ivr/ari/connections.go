@@ -2,8 +2,8 @@ package ari
 
 import (
 	"bufio"
+	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -35,8 +35,7 @@ type connections struct {
 }
 
 type connection struct {
-	net.Conn
-	tcp   syscall.Conn // under TLS, if there is any
+	*net.TCPConn
 	from  *bufio.Reader
 	since time.Time // it is idle
 }
@@ -101,20 +100,11 @@ func (cs *connections) take(ctx context.Context, deadline time.Time) (*connectio
 		_ = c.Close() // nothing was asked on it
 	}
 	dialer := net.Dialer{Deadline: deadline}
-	port := cs.to.Port()
-	if port == "" {
-		port = cs.to.Scheme // which net knows by name
-	}
-	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(cs.to.Hostname(), port))
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(cs.to.Hostname(), cmp.Or(cs.to.Port(), "80")))
 	if err != nil {
 		return nil, err
 	}
-	c := &connection{Conn: conn, tcp: conn.(*net.TCPConn)}
-	if cs.to.Scheme == "https" {
-		c.Conn = tls.Client(conn, &tls.Config{ServerName: cs.to.Hostname()})
-	}
-	c.from = bufio.NewReader(c.Conn)
-	return c, c.SetDeadline(deadline)
+	return &connection{TCPConn: conn.(*net.TCPConn), from: bufio.NewReader(conn)}, conn.SetDeadline(deadline)
 }
 
 func (cs *connections) last() *connection {
@@ -153,7 +143,7 @@ func (cs *connections) close() {
 
 // silent reports that an idle connection is open, and that Asterisk has nothing to say on it.
 func (c *connection) silent() bool {
-	raw, err := c.tcp.SyscallConn()
+	raw, err := c.SyscallConn()
 	if err != nil {
 		return false
 	}

@@ -126,7 +126,6 @@ func (s *Switch) listen() error {
 func (s *Switch) dialEvents(ctx context.Context) (*websocket.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.t.dial)
 	defer cancel()
-	// http becomes ws, https wss.
 	address := "ws" + strings.TrimPrefix(s.client.base, "http") + "/events?" +
 		url.Values{"app": {s.cfg.App}, "subscribeAll": {"false"}}.Encode()
 	conn, resp, err := websocket.Dial(ctx, address, &websocket.DialOptions{

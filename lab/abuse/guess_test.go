@@ -25,7 +25,7 @@ const (
 )
 
 // callsAtOnce are how many call, or are called, in the long forms.
-const callsAtOnce = 80
+const callsAtOnce = 150
 
 func guess() string {
 	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
