@@ -30,6 +30,7 @@ type Options struct {
 	Step     time.Duration // how long each rate lasts where the highest clean one is looked for
 	CutOffs  int           // talks that run into their limit, with the program alive and dead
 	Live     []int         // calls that are up at a time
+	Talks    []int         // that are up at a time, with sound
 	Ledger   time.Duration // each way of the ledger's
 	Clients  []int         // in the database, each with as many closed calls
 	Short    bool          // nothing is looked for, it is only seen that it could be
@@ -40,7 +41,7 @@ type Options struct {
 func Full() Options {
 	return Options{
 		Pairs: 2000, Rounds: 5, Rate: 40, Calls: 600, Talk: 2 * time.Second, Step: 8 * time.Second, CutOffs: 200,
-		Live: []int{1, 10, 100, 1000}, Ledger: 8 * time.Second, Clients: []int{10, 10_000, 1_000_000},
+		Live: []int{1, 10, 100, 1000}, Talks: []int{100, 400}, Ledger: 8 * time.Second, Clients: []int{10, 10_000, 1_000_000},
 	}
 }
 
@@ -48,7 +49,7 @@ func Full() Options {
 func Short() Options {
 	return Options{
 		Pairs: 20, Rounds: 1, Rate: 10, Calls: 6, Talk: 2 * time.Second, Step: time.Second / 2, CutOffs: 3,
-		Live: []int{1, 5}, Ledger: 300 * time.Millisecond, Clients: []int{10, 100}, Short: true,
+		Live: []int{1, 5}, Talks: []int{3}, Ledger: 300 * time.Millisecond, Clients: []int{10, 100}, Short: true,
 	}
 }
 

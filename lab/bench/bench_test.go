@@ -39,7 +39,12 @@ func TestEverythingCanBeMeasured(t *testing.T) {
 	if r.CutOffs.Before > 0 {
 		t.Errorf("%d phones were cut before the limit of what was paid", r.CutOffs.Before)
 	}
-	if len(r.Live) != len(o.Live) || len(r.Clients) != len(o.Clients) || len(r.Ledger.Ways) != 2 || r.Memory.Live != o.Pairs {
+	for _, s := range r.Sound {
+		if s.Through < 0.9 || s.SentPerSecond < 80*float64(s.Live) {
+			t.Errorf("of %.0f packets a second in %d talks %.3f came through", s.SentPerSecond, s.Live, s.Through)
+		}
+	}
+	if len(r.Live) != len(o.Live) || len(r.Sound) != len(o.Talks) || len(r.Clients) != len(o.Clients) || len(r.Ledger.Ways) != 2 || r.Memory.Live != o.Pairs {
 		t.Errorf("not everything was measured: %+v", r)
 	}
 	var text strings.Builder

@@ -15,6 +15,7 @@ func (r Report) Write(to io.Writer, about, plot string) {
 	say("![CPU of a call, and how many a second](%s)\n", plot)
 	r.writeCalls(say)
 	r.writeTimes(say)
+	r.writeSound(say)
 	r.writeLedger(say)
 }
 
@@ -39,6 +40,14 @@ func (r Report) writeCalls(say func(string, ...any)) {
 	for _, g := range r.Live {
 		say("| %d | %.1f | %.1f | %.1f | %v | %d of %d |", g.Live, milli(g.Each.asterisk), milli(g.Each.program), milli(g.Each.postgres),
 			quantile(g.Seen.answered, 0.99), g.Seen.failed, g.Seen.calls)
+	}
+}
+
+func (r Report) writeSound(say func(string, ...any)) {
+	say("\n## Talks with sound\n\nG.711 from both sides to both, through Asterisk.\n")
+	say("| talks at once | Asterisk, ms for a second of a talk | program, ms | packets that came through |\n|---|---|---|---|")
+	for _, s := range r.Sound {
+		say("| %d | %.2f | %.2f | %.3f %% |", s.Live, milli(s.Each.asterisk), milli(s.Each.program), 100*s.Through)
 	}
 }
 

@@ -16,6 +16,7 @@ type Report struct {
 	CutOffs  CutOffs
 	Memory   Memory
 	Live     []Growth
+	Sound    []Sound
 	Ledger   Ledger
 	Clients  []Size
 }
@@ -40,6 +41,7 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 		{"how fast the two are connected", func() (err error) { r.Setup, err = b.MeasureSetup(ctx, rate, 2*o.Calls); return }},
 		{"the highest clean rate", func() (err error) { r.Capacity, err = b.MeasureCapacity(ctx); return }},
 		{"the cost beside live calls", func() (err error) { r.Live, err = b.MeasureGrowth(ctx); return }},
+		{"talks with sound", func() (err error) { r.Sound, err = b.MeasureSound(ctx); return }},
 		{"memory", func() (err error) { r.Memory, err = b.MeasureMemory(ctx, o.Pairs); return }},
 		{"the ledger", func() (err error) { r.Ledger, err = b.MeasureLedger(ctx, 5*o.Pairs); return }},
 		{"cut-offs", func() (err error) { r.CutOffs, err = b.MeasureCutOffs(ctx); return }},
