@@ -217,7 +217,7 @@ func (s *Service) entertain(ctx context.Context, call *Call, leg Leg, first Prom
 		if first != "" && leg.Play(ctx, call.language(), first) != nil {
 			return // they, or the waiting, are over
 		}
-		if err := leg.Entertain(ctx, call.waiting()); err != nil && ctx.Err() == nil {
+		if err := leg.Entertain(ctx, call.waiting()); err != nil && ctx.Err() == nil && leg.Context().Err() == nil {
 			s.Log.Warn("a party waits in silence", "call", call.ID, "leg", leg.ID(), "err", err)
 		}
 	}()
