@@ -62,7 +62,7 @@ func (s *Store) DueAppointments(ctx context.Context, plan dialplan.Plan) error {
 
 // advisorTaken: the advisor of appointment p talks, or is reserved for another client.
 const advisorTaken = `(EXISTS (SELECT FROM calls WHERE advisor = p.advisor AND ended_at IS NULL)
-	OR EXISTS (SELECT FROM loans WHERE advisor = p.advisor AND client <> p.client AND reserves AND until > clock_timestamp()))`
+	OR EXISTS (SELECT FROM loans WHERE advisor = p.advisor AND client <> p.client AND ` + reserved + `))`
 
 // eachDue does something with every appointment p for which a condition holds, in a
 // transaction for each. Copies of the program share the work: an advisor whom another
@@ -209,7 +209,7 @@ func (s *Store) lendNumber(ctx context.Context, tx *sqlx.Tx, plan dialplan.Plan,
 func (s *Store) startCalling(ctx context.Context, tx *sqlx.Tx, a appointmentRow) error {
 	var own []ivr.LoanID
 	if err := tx.SelectContext(ctx, &own, `
-		SELECT id FROM loans WHERE advisor = $1 AND client = $2 AND reserves AND until > clock_timestamp()`, a.Advisor, a.Client); err != nil {
+		SELECT id FROM loans WHERE advisor = $1 AND client = $2 AND `+reserved, a.Advisor, a.Client); err != nil {
 		return err
 	}
 	for _, loan := range own {

@@ -41,12 +41,12 @@ func inLine(ctx context.Context, q sqlx.QueryerContext, plan dialplan.Plan, advi
 	if err := sqlx.SelectContext(ctx, q, &before, `
 		SELECT (extract(epoch FROM until - clock_timestamp()) * 1000)::bigint AS left_ms, did IS NULL AS placed,
 			(SELECT amount FROM may_hold(client)) AS available
-		FROM loans l WHERE advisor = $1 AND reserves AND until > clock_timestamp()
+		FROM loans l WHERE advisor = $1 AND `+reserved+`
 			AND NOT EXISTS (SELECT FROM calls WHERE loan = l.id AND ended_at IS NULL)
 			AND NOT EXISTS (SELECT FROM appointments WHERE loan = l.id)
 		UNION ALL
 		SELECT -1, mode = 'call_back', (SELECT amount FROM may_hold(client))
-		FROM waits WHERE advisor = $1 AND state = 'waiting' AND ticket < $2`, advisor, ticket); err != nil {
+		FROM waits WHERE advisor = $1 AND ended_at IS NULL AND state = 'waiting' AND ticket < $2`, advisor, ticket); err != nil {
 		return 0, 0, err
 	}
 	place = 1
@@ -103,7 +103,7 @@ func aroundAppointments(ctx context.Context, q sqlx.QueryerContext, plan dialpla
 // instead.
 func (s *Store) advisorBusy(ctx context.Context, tx *sqlx.Tx, m meeting, until time.Time) error {
 	ticket := int64(lastTicket)
-	err := tx.GetContext(ctx, &ticket, `SELECT ticket FROM waits WHERE client = $1 AND advisor = $2 AND state = 'waiting'`, m.client, m.advisor)
+	err := tx.GetContext(ctx, &ticket, `SELECT ticket FROM waits WHERE client = $1 AND advisor = $2 AND ended_at IS NULL AND state = 'waiting'`, m.client, m.advisor)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}

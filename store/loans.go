@@ -230,6 +230,11 @@ func (s *Store) latestLoan(ctx context.Context, did string) (r loanRow, err erro
 	return r, nil
 }
 
+// reserved are the loans that reserve their advisor now. The clock decides, which goes on
+// while locks are waited for; now(), which stands still and is never later, is what an index
+// can be asked: an advisor's loans of all time are many.
+const reserved = `reserves AND until > now() AND until > clock_timestamp()`
+
 const selectLoans = `
 	SELECT l.id, coalesce(l.did, '') AS did, l.client, l.topic, l.advisor, l.until, l.until > now() AS live,
 		c.alias, c.phone_hash, c.phone_sealed, a.name, a.per_minute, a.predetermined_ms,

@@ -70,7 +70,7 @@ func meet(ctx context.Context, tx *sqlx.Tx, plan dialplan.Plan, client ivr.Clien
 	return m, tx.GetContext(ctx, &m.reservations, `
 		WITH live AS (
 			SELECT id, did, client, advisor, until FROM loans
-			WHERE reserves AND until > clock_timestamp() AND (advisor = $1 OR client = $2)
+			WHERE `+reserved+` AND (advisor = $1 OR client = $2)
 		)
 		SELECT
 			coalesce((SELECT id FROM live WHERE advisor = $1 AND client = $2), '') AS mine,

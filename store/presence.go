@@ -148,13 +148,12 @@ const selectAdvisorStates = `
 			OR NOT EXISTS (SELECT FROM lines WHERE advisor = a.id AND verified_at IS NOT NULL)
 			OR EXISTS (SELECT FROM blocks WHERE advisor = a.id AND client = $1 AND blocked) THEN 'away'
 		WHEN EXISTS (SELECT FROM calls WHERE advisor = a.id AND ended_at IS NULL)
-			OR EXISTS (SELECT FROM loans WHERE advisor = a.id AND client <> $1
-				AND reserves AND until > clock_timestamp())
+			OR EXISTS (SELECT FROM loans WHERE advisor = a.id AND client <> $1 AND ` + reserved + `)
 			OR EXISTS (SELECT FROM appointments WHERE advisor = a.id AND client <> $1
 				AND state IN ` + standing + ` AND starts_at <= clock_timestamp() AND until > clock_timestamp()) THEN 'busy'
 		ELSE 'free' END AS state,
-		coalesce((SELECT avg(stars) FROM ratings r JOIN calls c ON c.id = r.call WHERE c.advisor = a.id), 0)::float8 AS stars,
-		(SELECT count(*) FROM ratings r JOIN calls c ON c.id = r.call WHERE c.advisor = a.id) AS rated,
+		coalesce((SELECT stars::float8 / rated FROM advisor_stars WHERE advisor = a.id), 0) AS stars,
+		coalesce((SELECT rated FROM advisor_stars WHERE advisor = a.id), 0) AS rated,
 		coalesce((SELECT left(sha256, 16) FROM advisor_files WHERE advisor = a.id AND kind = 'picture'), '') AS picture,
 		coalesce((SELECT left(sha256, 16) FROM advisor_files WHERE advisor = a.id AND kind = 'greeting'), '') AS greeting
 	FROM (SELECT * FROM advisors WHERE deleted_at IS NULL) a`

@@ -28,10 +28,10 @@ type nextWait struct {
 func nextInLine(ctx context.Context, tx *sqlx.Tx, plan dialplan.Plan, advisor ivr.AdvisorID) (w nextWait, found bool, err error) {
 	err = tx.GetContext(ctx, &w, `
 		SELECT w.id, w.client, w.mode, w.topic, w.country FROM waits w
-		WHERE w.advisor = $1 AND w.state = 'waiting' AND w.ready_at <= clock_timestamp()
+		WHERE w.advisor = $1 AND w.ended_at IS NULL AND w.state = 'waiting' AND w.ready_at <= clock_timestamp()
 			AND NOT EXISTS (SELECT FROM blocks WHERE client = w.client AND advisor = $1 AND blocked)
 			AND (SELECT count(*) FROM calls WHERE client = w.client AND ended_at IS NULL) < $2
-			AND (SELECT count(*) FROM loans WHERE client = w.client AND advisor <> $1 AND reserves AND until > clock_timestamp()) < $2
+			AND (SELECT count(*) FROM loans WHERE client = w.client AND advisor <> $1 AND `+reserved+`) < $2
 			AND (w.mode = 'page' OR (SELECT count(*) FROM calls WHERE ended_at IS NULL) < $3)
 		ORDER BY w.ticket LIMIT 1`, advisor, plan.Limits.Concurrent.PerClient, plan.Limits.Concurrent.All)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -49,7 +49,7 @@ func (s *Store) GiveTurns(ctx context.Context, plan dialplan.Plan) error {
 		SELECT w.advisor FROM waits w JOIN advisors a ON a.id = w.advisor
 		WHERE w.ended_at IS NULL AND (w.state = 'turn' OR a.on_line_since IS NOT NULL)
 			AND NOT EXISTS (SELECT FROM calls WHERE advisor = a.id AND ended_at IS NULL)
-			AND NOT EXISTS (SELECT FROM loans WHERE advisor = a.id AND reserves AND until > clock_timestamp())
+			AND NOT EXISTS (SELECT FROM loans WHERE advisor = a.id AND `+reserved+`)
 		GROUP BY w.advisor ORDER BY min(w.ticket)`)
 	faults := []error{err}
 	for _, advisor := range advisors {
@@ -132,7 +132,7 @@ func (s *Store) take(ctx context.Context, tx *sqlx.Tx, loan ivr.LoanID, m meetin
 // this is their turn.
 func (s *Store) lendTo(ctx context.Context, tx *sqlx.Tx, loan ivr.LoanID, m meeting, r TalkRequest) error {
 	var own nextWait
-	err := tx.GetContext(ctx, &own, `SELECT id, topic, country FROM waits WHERE client = $1 AND advisor = $2 AND state = 'waiting'`, m.client, m.advisor)
+	err := tx.GetContext(ctx, &own, `SELECT id, topic, country FROM waits WHERE client = $1 AND advisor = $2 AND ended_at IS NULL AND state = 'waiting'`, m.client, m.advisor)
 	lasts := m.plan.Limits.Turn
 	if errors.Is(err, sql.ErrNoRows) {
 		lasts, err = m.plan.Limits.Loan, nil
@@ -177,7 +177,7 @@ func (s *Store) endMissedTurns(ctx context.Context, tx *sqlx.Tx, advisor ivr.Adv
 	var missed []WaitID
 	if err := tx.SelectContext(ctx, &missed, `
 		SELECT w.id FROM waits w JOIN loans l ON l.id = w.loan
-		WHERE w.advisor = $1 AND w.state = 'turn' AND l.until <= clock_timestamp()
+		WHERE w.advisor = $1 AND w.ended_at IS NULL AND w.state = 'turn' AND l.until <= clock_timestamp()
 			AND NOT EXISTS (SELECT FROM calls WHERE loan = l.id AND ended_at IS NULL)
 			AND NOT EXISTS (SELECT FROM placements WHERE loan = l.id AND ended_at IS NULL)`, advisor); err != nil {
 		return err
