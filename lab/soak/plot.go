@@ -6,6 +6,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"parley/lab/plot"
 )
 
 // series is one line of a plot.
@@ -20,9 +22,6 @@ const (
 	leftEdge, rightEdge, topEdge, low = 60, 850, 40, 260
 )
 
-// Colours that the colour-blind tell apart (Okabe and Ito's).
-var colours = []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"}
-
 // svg draws lines over the time of the run, and its faults.
 func (s *soak) svg(title, unit string, lines []series) string {
 	longest, most := s.samples[len(s.samples)-1].at, 0.0
@@ -31,7 +30,7 @@ func (s *soak) svg(title, unit string, lines []series) string {
 			most = max(most, line.of(one))
 		}
 	}
-	step := roundStep(most / 4)
+	step := plot.Step(most / 4)
 	top := max(1, math.Ceil(most/step)) * step
 	x := func(at time.Duration) float64 { return leftEdge + (rightEdge-leftEdge)*float64(at)/float64(longest) }
 	y := func(v float64) float64 { return low - (low-topEdge)*v/top }
@@ -43,7 +42,7 @@ func (s *soak) svg(title, unit string, lines []series) string {
 		fmt.Fprintf(&b, `<path d="M%d %.1fH%d" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end">%g %s</text>`+"\n",
 			leftEdge, y(v), rightEdge, leftEdge-4, y(v)+4, v, unit)
 	}
-	every := time.Duration(roundStep(longest.Minutes()/8) * float64(time.Minute))
+	every := time.Duration(plot.Step(longest.Minutes()/8) * float64(time.Minute))
 	for at := time.Duration(0); at <= longest; at += every {
 		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%g min</text>`+"\n", x(at), low+16, at.Minutes())
 	}
@@ -57,23 +56,9 @@ func (s *soak) svg(title, unit string, lines []series) string {
 		for _, one := range s.samples {
 			fmt.Fprintf(&points, "%.1f,%.1f ", x(one.at), y(line.of(one)))
 		}
-		fmt.Fprintf(&b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="1.5"/>`+"\n", strings.TrimSpace(points.String()), colours[i])
-		fmt.Fprintf(&b, `<text x="%d" y="%d" fill="%s">%s</text>`+"\n", leftEdge+i*135, plotHeight-8, colours[i], html.EscapeString(line.name))
+		fmt.Fprintf(&b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="1.5"/>`+"\n", strings.TrimSpace(points.String()), plot.Colours[i])
+		fmt.Fprintf(&b, `<text x="%d" y="%d" fill="%s">%s</text>`+"\n", leftEdge+i*135, plotHeight-8, plot.Colours[i], html.EscapeString(line.name))
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
-}
-
-// roundStep is the next of 1, 2, 5, 10, 20 ... (or parts of 1).
-func roundStep(least float64) float64 {
-	if least <= 0 {
-		return 1
-	}
-	power := math.Pow(10, math.Floor(math.Log10(least)))
-	for _, m := range []float64{1, 2, 5} {
-		if m*power >= least {
-			return m * power
-		}
-	}
-	return 10 * power
 }

@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"parley/lab/plot"
 )
 
 // board is what is read of a Grafana dashboard.
@@ -118,9 +120,6 @@ func draw(b board, over span, asked func(query string) ([]series, error)) (strin
 	return svg.String(), nil
 }
 
-// Colours that the colour-blind tell apart (Okabe and Ito's).
-var colours = []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b08000", "#56b4e9", "#555555"}
-
 func (p panel) draw(svg *strings.Builder, lines []series, over span) {
 	width, height := float64(p.GridPos.W*column-edge), float64(p.GridPos.H*row-edge)
 	say := func(format string, args ...any) { fmt.Fprintf(svg, format+"\n", args...) }
@@ -138,7 +137,7 @@ func (p panel) draw(svg *strings.Builder, lines []series, over span) {
 	case p.Type == "stat":
 		for i, line := range lines {
 			x := width * (float64(i) + 0.5) / float64(len(lines))
-			say(`<text x="%.0f" y="%.0f" font-size="30" text-anchor="middle" fill="%s">%s</text>`, x, height/2+10, colours[0], written(line.points[len(line.points)-1].value, unit))
+			say(`<text x="%.0f" y="%.0f" font-size="30" text-anchor="middle" fill="%s">%s</text>`, x, height/2+10, plot.Colours[0], written(line.points[len(line.points)-1].value, unit))
 			say(`<text x="%.0f" y="%.0f" text-anchor="middle">%s</text>`, x, height/2+32, html.EscapeString(line.name))
 		}
 		return
@@ -151,7 +150,7 @@ func (p panel) draw(svg *strings.Builder, lines []series, over span) {
 	}
 	legend := 14 * float64((len(lines)+2)/3)
 	left, right, top, low := 62.0, width-edge, 30.0, height-22-legend
-	step := round(most / 4)
+	step := plot.Step(most / 4)
 	upper := max(1, math.Ceil(most/step)) * step
 	x := func(at float64) float64 {
 		return left + (right-left)*(at-float64(over.from.Unix()))/over.to.Sub(over.from).Seconds()
@@ -165,7 +164,7 @@ func (p panel) draw(svg *strings.Builder, lines []series, over span) {
 		say(`<text x="%.0f" y="%.0f" text-anchor="middle" fill="#555">%s</text>`, x(float64(at.Unix())), low+14, at.UTC().Format("15:04"))
 	}
 	for i, line := range lines {
-		colour, path, last := colours[i%len(colours)], "", math.Inf(-1)
+		colour, path, last := plot.Colours[i%len(plot.Colours)], "", math.Inf(-1)
 		for _, at := range line.points {
 			letter := "L"
 			if at.at-last > 1.5*over.step.Seconds() {
@@ -177,20 +176,6 @@ func (p panel) draw(svg *strings.Builder, lines []series, over span) {
 		say(`<path d="%s" fill="none" stroke="%s" stroke-width="1.4" stroke-linecap="round"/>`, path, colour)
 		say(`<text x="%.0f" y="%.0f" fill="%s">%s</text>`, left+float64(i%3)*(right-left)/3, low+28+14*float64(i/3), colour, html.EscapeString(line.name))
 	}
-}
-
-// round is the next of 1, 2, 5, 10, 20 ... or of their parts.
-func round(least float64) float64 {
-	if least <= 0 {
-		return 1
-	}
-	power := math.Pow(10, math.Floor(math.Log10(least)))
-	for _, m := range []float64{1, 2, 5} {
-		if m*power >= least {
-			return m * power
-		}
-	}
-	return 10 * power
 }
 
 // written is a value in one of Grafana's units.
