@@ -164,6 +164,11 @@ func TestNothingIsLeftAfterClose(t *testing.T) {
 		pids = append(pids, s.PID())
 		pids = append(pids, children(s.PID())...)
 	}
+	were := map[int]string{}
+	for _, pid := range pids {
+		command, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		were[pid] = string(command)
+	}
 	if len(pids) < 6 { // Postgres alone has several
 		t.Fatalf("too few processes: %v", pids)
 	}
@@ -177,7 +182,8 @@ func TestNothingIsLeftAfterClose(t *testing.T) {
 	}
 	for _, pid := range pids {
 		if alive(pid) {
-			t.Errorf("process %d is still there", pid)
+			now, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+			t.Errorf("process %d is still there, which was %q:\n%s", pid, were[pid], now)
 		}
 	}
 	for _, dir := range []string{l.run.dir, l.run.asterisk} {

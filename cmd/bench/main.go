@@ -40,12 +40,13 @@ func main() {
 
 func run(ctx context.Context, o bench.Options, out string) error {
 	r, err := bench.Run(ctx, o)
-	if err != nil {
+	if len(r.Cost.By) == 0 {
 		return err
 	}
 	var text strings.Builder
 	r.Write(&text, about(ctx), "bench.svg")
 	return errors.Join(
+		err,
 		os.MkdirAll(out, 0o755),
 		os.WriteFile(filepath.Join(out, "bench.md"), []byte(text.String()), 0o644),
 		os.WriteFile(filepath.Join(out, "bench.svg"), []byte(r.Plot()), 0o644),

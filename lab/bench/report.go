@@ -13,6 +13,9 @@ func (r Report) Write(to io.Writer, about, plot string) {
 	say := func(format string, args ...any) { fmt.Fprintf(to, format+"\n", args...) }
 	say("# Measured\n\n%s\n", about)
 	say("![CPU of a call, and how many a second](%s)\n", plot)
+	if len(r.NotMeasured) > 0 {
+		say("**Not measured, or not in whole:** %s.\n", strings.Join(r.NotMeasured, "; "))
+	}
 	r.writeCalls(say)
 	r.writeTimes(say)
 	r.writeSound(say)

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -19,12 +20,15 @@ type Report struct {
 	Sound    []Sound
 	Ledger   Ledger
 	Clients  []Size
+
+	NotMeasured []string
 }
 
 // setupRate is the calls a second at which connecting is timed.
 const setupRate = 50.0
 
-// Run measures everything, one after the other.
+// Run measures everything, one after the other. What cannot be measured is an error, and the
+// rest is measured all the same.
 func Run(ctx context.Context, o Options) (r Report, err error) {
 	r.Options, r.Began = o, time.Now()
 	b, err := Open(ctx, o)
@@ -49,9 +53,12 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 	}
 	for _, step := range steps {
 		b.say("-- %s", step.name)
-		if err := step.do(); err != nil {
-			return r, errors.Join(errors.New(step.name), err)
+		if fault := step.do(); fault != nil {
+			fault = fmt.Errorf("%s: %w", step.name, fault)
+			b.say("%v", fault)
+			err = errors.Join(err, fault)
+			r.NotMeasured = append(r.NotMeasured, step.name)
 		}
 	}
-	return r, nil
+	return r, err
 }

@@ -45,10 +45,6 @@ func (b *Bench) sound(ctx context.Context, live int) (s Sound, err error) {
 		measured = time.Second
 	}
 	rising := time.Duration(float64(live) / rate * float64(time.Second))
-	before, err := udpPorts(b.stage.Lab.Asterisk.PID())
-	if err != nil {
-		return s, err
-	}
 	talking := make(chan error, 1)
 	go func() {
 		seen, err := b.run(ctx, load{design: paid, rate: rate, calls: live, talk: rising + measured + 10*time.Second})
@@ -57,23 +53,15 @@ func (b *Bench) sound(ctx context.Context, live int) (s Sound, err error) {
 		}
 		talking <- err
 	}()
-	time.Sleep(rising + 3*time.Second)
-	after, err := udpPorts(b.stage.Lab.Asterisk.PID())
-	if err != nil {
-		return s, err
-	}
-	host, _, err := net.SplitHostPort(b.stage.Lab.Asterisk.SIPAddr)
-	if err != nil {
-		return s, err
-	}
+	time.Sleep(rising + time.Second)
 	var legs []*net.UDPAddr
-	for port := range after {
-		if !before[port] && port%2 == 0 { // the odd ones are RTCP's
-			legs = append(legs, &net.UDPAddr{IP: net.ParseIP(host), Port: port})
+	for give := time.Now().Add(5 * time.Second); len(legs) != 2*live; time.Sleep(200 * time.Millisecond) {
+		if legs, err = b.legs(); err != nil {
+			return s, err
 		}
-	}
-	if len(legs) != 2*live {
-		return s, fmt.Errorf("%d talks are up, and Asterisk has %d ports for sound", live, len(legs))
+		if time.Now().After(give) {
+			return s, fmt.Errorf("%d talks are up, and Asterisk has %d ports for sound", live, len(legs))
+		}
 	}
 	v, err := startVoices(b.stage.Lab.Asterisk.CarrierAddr, legs)
 	if err != nil {
@@ -98,8 +86,23 @@ func (b *Bench) sound(ctx context.Context, live int) (s Sound, err error) {
 	return s, errors.Join(v.stop(), <-talking)
 }
 
-// udpPorts are those that a process has.
-func udpPorts(pid int) (map[int]bool, error) {
+// legs are where Asterisk takes sound: its UDP ports but for SIP's, and RTCP's, which are odd.
+func (b *Bench) legs() (legs []*net.UDPAddr, err error) {
+	sip, err := net.ResolveUDPAddr("udp", b.stage.Lab.Asterisk.SIPAddr)
+	if err != nil {
+		return nil, err
+	}
+	ports, err := udpPorts(b.stage.Lab.Asterisk.PID(), sip.IP)
+	for _, port := range ports {
+		if port != sip.Port && port%2 == 0 {
+			legs = append(legs, &net.UDPAddr{IP: sip.IP, Port: port})
+		}
+	}
+	return legs, err
+}
+
+// udpPorts are those that a process has at an IPv4 address.
+func udpPorts(pid int, at net.IP) (ports []int, err error) {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	if err != nil {
 		return nil, err
@@ -115,18 +118,23 @@ func udpPorts(pid int) (map[int]bool, error) {
 		return nil, err
 	}
 	defer table.Close()
-	ports := map[int]bool{}
+	// proc_net_udp: sl local_address ... inode is the tenth. The address is written as the
+	// processor keeps it.
+	address := fmt.Sprintf("%08X", binary.NativeEndian.Uint32(at.To4()))
 	for lines := bufio.NewScanner(table); lines.Scan(); {
-		fields := strings.Fields(lines.Text()) // proc_net_udp: sl local_address ... inode is the tenth
+		fields := strings.Fields(lines.Text())
 		if len(fields) < 10 || !own[fields[9]] {
 			continue
 		}
-		_, hex, _ := strings.Cut(fields[1], ":")
+		ip, hex, _ := strings.Cut(fields[1], ":")
+		if ip != address {
+			continue
+		}
 		port, err := strconv.ParseInt(hex, 16, 32)
 		if err != nil {
 			return nil, err
 		}
-		ports[int(port)] = true
+		ports = append(ports, int(port))
 	}
 	return ports, nil
 }
