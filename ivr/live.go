@@ -110,7 +110,7 @@ func (s *Service) HangUp(id CallID) bool {
 // askRating asks a client after a talk that was long enough what they think of it.
 func (s *Service) askRating(ctx context.Context, call *Call) {
 	least := call.Plan.Limits.RatedTalk
-	if call.Client == nil || least == 0 || talkTime(call.segments) < least {
+	if s.Unspoken || call.Client == nil || least == 0 || talkTime(call.segments) < least {
 		return
 	}
 	key, err := call.Client.Gather(ctx, call.language(), Entry{Prompts: []Prompt{"pause", "rate-1-to-5"}, Most: 1, First: firstKey})
