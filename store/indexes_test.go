@@ -21,7 +21,7 @@ const grown = `accounts|answers|appointments|call_ends|calls|challenges|clients|
 
 var (
 	readWhole = regexp.MustCompile(`Seq Scan on (` + grown + `)\b`)
-	inVain    = regexp.MustCompile(`Scan[^\n]* on (` + grown + `)\b[^\n]*(?:\n +[A-Z][a-z]+ Cond: [^\n]*)*\n +Filter: [^\n]*\n +Rows Removed by Filter: (\d+)`)
+	inVain    = regexp.MustCompile(`Scan[^\n]* on (` + grown + `)\b[^\n]*(?:\n\s+[A-Z][a-z]+ Cond: [^\n]*)*\n\s+Filter: [^\n]*\n\s+Rows Removed by Filter: (\d+)`)
 	oneOf     = regexp.MustCompile(`Scan[^\n]* on (` + grown + `)\b`)
 )
 
