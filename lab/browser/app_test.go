@@ -36,6 +36,22 @@ func TestTheAppIsVerifiedByItsOwnKeypad(t *testing.T) {
 	s.looksGood("app-on-line")
 }
 
+// A browser tells its addresses one by one, in any order. Asterisk drops those of a family
+// that it does not speak, and without one that is left it answers no connectivity check.
+func TestAnAddressOfNoUseComesFirst(t *testing.T) {
+	s := newScene(t, "Ada", Telephone)
+	s.must(s.app.Run(s.ctx, `{
+		const add = RTCPeerConnection.prototype.addEventListener;
+		RTCPeerConnection.prototype.addEventListener = function (type, listener, ...rest) {
+			add.call(this, type, listener, ...rest);
+			if (type !== "icecandidate") return;
+			const candidate = new RTCIceCandidate({ candidate: "candidate:1 1 udp 2122267903 2001:db8::1 9 typ host", sdpMid: "0" });
+			listener(new RTCPeerConnectionIceEvent(type, { candidate }));
+		};
+	}`, nil))
+	s.verify()
+}
+
 func TestAClientsCallInTheApp(t *testing.T) {
 	s := onLine(t, "Berta", Telephone)
 	call := s.rings()

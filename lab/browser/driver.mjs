@@ -29,6 +29,10 @@ function ears() {
     // Processing takes a steady tone for noise.
     media.getUserMedia = (wanted) => ask({ ...wanted, audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
   }
+  // What the phone did: addresses that it found, and the first lines of its SIP, which hold
+  // no secret.
+  window.sip = [];
+  const note = (way, message) => window.sip.push(`${(performance.now() / 1000).toFixed(2)} ${way} ${String(message).split("\r\n")[0]}`);
   const context = new AudioContext();
   const peaks = []; // of every 100 ms: the loudest frequency, and how loud
   window.heard = (hz, ms) => {
@@ -40,6 +44,8 @@ function ears() {
     constructor(...args) {
       super(...args);
       window.peers = [...(window.peers ?? []), this];
+      this.addEventListener("icecandidate", (e) => note("ice", e.candidate?.candidate ?? "no more"));
+      this.addEventListener("connectionstatechange", () => note("ice", this.connectionState));
       this.addEventListener("track", (e) => {
         const ear = new AnalyserNode(context, { fftSize: 4096, smoothingTimeConstant: 0 });
         new MediaStreamAudioSourceNode(context, { mediaStream: new MediaStream([e.track]) }).connect(ear);
@@ -54,12 +60,9 @@ function ears() {
       });
     }
   };
-  // Websockets that a test can cut, and what went over them: first lines, which hold no
-  // secret.
+  // Websockets that a test can cut.
   const Socket = window.WebSocket;
   window.sockets = [];
-  window.sip = [];
-  const note = (way, message) => window.sip.push(`${(performance.now() / 1000).toFixed(2)} ${way} ${String(message).split("\r\n")[0]}`);
   window.WebSocket = class extends Socket {
     constructor(...args) {
       super(...args);

@@ -34,6 +34,7 @@ const again = 2_000; // ms
 const expires = 120; // seconds; who vanished is not rung for longer
 const digit = { duration: 120, interToneGap: 90, transportType: "RFC2833" as DTMF_TRANSPORT }; // ms
 const backWithin = 25_000; // ms; the exchange itself gives a silent leg up after 30 s
+const addressesWithin = 200; // ms from the first of the device's addresses to the answer that names them
 
 export class Phone {
   readonly registration = signal<Registration>("off");
@@ -121,9 +122,10 @@ export class Phone {
       muted: false,
       trouble: false,
     };
-    // One address is enough to begin with: the exchange learns of others by itself
-    // (RFC 8445, peer reflexive), and to wait for all of them takes seconds.
-    session.on("icecandidate", (e) => e.ready());
+    // Not the first address alone: where that is IPv6 and the exchange has none, the two
+    // never meet. Not all of them either, where a device has many: the exchange learns of
+    // the rest by itself (RFC 8445, peer reflexive).
+    session.on("icecandidate", (e) => setTimeout(e.ready, addressesWithin));
     session.on("peerconnection", ({ peerconnection }) => this.watch(session, peerconnection));
     session.on("confirmed", () => this.joined(session));
     session.on("failed", (e) => this.over(session, failure(e)));
