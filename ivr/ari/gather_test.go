@@ -3,6 +3,7 @@ package ari
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,40 @@ func TestTheSilenceIsCountedFromTheEndOfThePrompt(t *testing.T) {
 	_, err := leg.Gather(context.Background(), "en", ivr.Entry{Prompts: []ivr.Prompt{"a"}, Most: 6, First: 200 * time.Millisecond})
 	if took := time.Since(start); took < 230*time.Millisecond || err != nil {
 		t.Errorf("%v, %v", took, err)
+	}
+}
+
+// Between two files of a playback Asterisk cannot stop it.
+func TestAPromptThatCannotBeStoppedYetIsStoppedThen(t *testing.T) {
+	f, _, leg := inbound(t)
+	refusals := 2
+	f.with(func() {
+		f.mute = true
+		f.answer = func(method, path string, w http.ResponseWriter) int {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if method != "DELETE" || refusals == 0 {
+				return 0
+			}
+			refusals--
+			refuse(w, 500, "Could not stop playback")
+			return 500
+		}
+	})
+	done := make(chan error, 1)
+	go func() {
+		_, err := leg.Gather(context.Background(), "en", ivr.Entry{Prompts: []ivr.Prompt{"a"}, Most: 1, First: soon})
+		done <- err
+	}()
+	f.awaitCommand("POST /channels/pbx-1/play", 1)
+	f.press("pbx-1", "#")
+	if err := next(t, done); err != nil {
+		t.Error(err)
+	}
+	f.awaitCommand("DELETE /playbacks/prompt-", 3)
+	settle(f)
+	if said := f.logs.String(); strings.Contains(said, "not stopped") {
+		t.Error(said)
 	}
 }
 

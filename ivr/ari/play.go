@@ -2,6 +2,7 @@ package ari
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"parley/ivr"
@@ -125,10 +126,30 @@ func (l *leg) stop(p *playback) {
 	if !running || l.ctx.Err() != nil {
 		return // a channel's playbacks end with it
 	}
-	l.s.background(func() {
-		err := l.s.client.do(l.s.ctx, command{method: "DELETE", path: path("playbacks", p.id)}, nil)
-		if err != nil {
-			l.log().Warn("prompt not stopped", "err", err)
+	l.s.background(func() { l.silence(p) })
+}
+
+// silenceFor is how long Asterisk is asked to stop a playback.
+const silenceFor = 2 * time.Second
+
+// silence has Asterisk stop a playback. Between two of its files, and before the first, it
+// refuses (500); and until the last has been heard, every further command would wait.
+func (l *leg) silence(p *playback) {
+	ctx, cancel := context.WithTimeout(l.s.ctx, silenceFor)
+	defer cancel()
+	for pause := pauseFirst; ; pause *= 2 {
+		err := l.s.client.do(ctx, command{method: "DELETE", path: path("playbacks", p.id)}, nil)
+		if err == nil {
+			return
 		}
-	})
+		if !refused(err, http.StatusInternalServerError) || ctx.Err() != nil {
+			l.log().Warn("prompt not stopped", "err", err)
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-l.ctx.Done():
+			return
+		}
+	}
 }

@@ -37,7 +37,10 @@ var kinds = []struct {
 	}},
 	{"an advisor who is busy", func(p *pair) { p.unanswered(phone.Busy()) }},
 	{"an advisor who declines", func(p *pair) { p.unanswered(phone.Decline()) }},
-	{"an advisor's voicemail", func(p *pair) { p.unanswered(phone.Voicemail(200 * time.Millisecond)) }},
+	{"an advisor's voicemail", func(p *pair) {
+		p.unanswered(phone.Voicemail(200 * time.Millisecond))
+		p.backOnLine()
+	}},
 	{"a client who leaves while it rings", func(p *pair) {
 		loan, err := shared.Lend(p.ctx, p.client.Client, p.advisor.Advisor)
 		p.must(err)
@@ -103,6 +106,17 @@ func (p *pair) unanswered(policy phone.Policy) {
 		p.Error("the advisor was not rung")
 	}
 	p.sentAdvisor(ringing)
+}
+
+// backOnLine is an advisor who did not answer, and so was put off line.
+func (p *pair) backOnLine() {
+	p.Helper()
+	p.await("the advisor is off line", func() bool {
+		seen, err := p.advisor.app.Advisor(p.ctx, p.advisor.ID)
+		p.must(err)
+		return seen.Own != nil && !seen.Own.OnLine
+	})
+	p.must(p.advisor.app.SetPresence(p.ctx, p.advisor.ID, true))
 }
 
 // agreed is an appointment that the advisor has accepted.
