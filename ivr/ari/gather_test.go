@@ -126,7 +126,7 @@ func TestAPromptThatCannotBeStoppedYetIsStoppedThen(t *testing.T) {
 	refusals := 2
 	f.with(func() {
 		f.mute = true
-		f.answer = func(method, path string, w http.ResponseWriter) int {
+		f.answer = func(method, _ string, w http.ResponseWriter) int {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			if method != "DELETE" || refusals == 0 {

@@ -126,16 +126,16 @@ func (l *leg) stop(p *playback) {
 	if !running || l.ctx.Err() != nil {
 		return // a channel's playbacks end with it
 	}
-	l.s.background(func() { l.silence(p) })
+	l.s.background(func() { l.stopPlayback(p) })
 }
 
-// silenceFor is how long Asterisk is asked to stop a playback.
-const silenceFor = 2 * time.Second
+// stopFor is how long Asterisk is asked to stop a playback.
+const stopFor = 2 * time.Second
 
-// silence has Asterisk stop a playback. Between two of its files, and before the first, it
+// stopPlayback has Asterisk stop a playback. Between two of its files, and before the first, it
 // refuses (500); and until the last has been heard, every further command would wait.
-func (l *leg) silence(p *playback) {
-	ctx, cancel := context.WithTimeout(l.s.ctx, silenceFor)
+func (l *leg) stopPlayback(p *playback) {
+	ctx, cancel := context.WithTimeout(l.s.ctx, stopFor)
 	defer cancel()
 	for pause := pauseFirst; ; pause *= 2 {
 		err := l.s.client.do(ctx, command{method: "DELETE", path: path("playbacks", p.id)}, nil)
