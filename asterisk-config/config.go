@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -39,7 +40,7 @@ type Values struct {
 	MediaAddress    string   // this machine's own address for RTP
 	ExternalAddress string   // the public address, where NAT stands between; else empty
 	LocalNets       []string // networks (CIDR) not behind that NAT
-	RTPStart        int
+	RTPStart        int      // to RTPEnd: without a port that browsers refuse, such as 10080
 	RTPEnd          int
 	RTPTimeout      int // seconds without a packet after which a leg has ended
 
@@ -125,6 +126,11 @@ func Write(dir string, v Values) error {
 	return nil
 }
 
+// refusedPorts are those above 1023 to which a browser sends nothing (the Fetch standard's
+// bad ports). Chromium keeps them from WebRTC too, and tells nobody: of a call whose sound
+// should go there, the app's phone would be answered and silent.
+var refusedPorts = []int{1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080}
+
 // validate reports everything that is missing or could add a line of its own.
 func (v Values) validate() error {
 	var faults []error
@@ -140,6 +146,13 @@ func (v Values) validate() error {
 	required("CarrierURI", v.CarrierURI)
 	if v.RTPTimeout <= 0 {
 		faults = append(faults, errors.New("RTPTimeout must be positive: without it a vanished phone is never noticed"))
+	}
+	if v.RTPStart < 1024 || v.RTPEnd > 65535 || v.RTPStart >= v.RTPEnd {
+		faults = append(faults, fmt.Errorf("RTPStart %d and RTPEnd %d must be ports from 1024 to 65535, in this order", v.RTPStart, v.RTPEnd))
+	}
+	if i := slices.IndexFunc(refusedPorts, func(port int) bool { return v.RTPStart <= port && port <= v.RTPEnd }); i >= 0 {
+		faults = append(faults, fmt.Errorf("RTPStart %d to RTPEnd %d holds port %d, to which browsers send no sound: leave it out",
+			v.RTPStart, v.RTPEnd, refusedPorts[i]))
 	}
 	if v.CarrierRegister != "" && v.CarrierUser == "" {
 		faults = append(faults, errors.New("CarrierRegister needs CarrierUser and CarrierPassword"))

@@ -79,6 +79,8 @@ func TestBadValuesAreAllReported(t *testing.T) {
 		"a line of its own": {func(v *Values) { v.CarrierURI = "sip:x\nallow_transfer = yes" }, []string{"line break"}},
 		"a comment":         {func(v *Values) { v.ARIPassword = "abc;def" }, []string{"semicolon"}},
 		"no password":       {func(v *Values) { v.CarrierRegister = "sip:a@b" }, []string{"CarrierUser"}},
+		"a refused port":    {func(v *Values) { v.RTPStart, v.RTPEnd = 10000, 20000 }, []string{"10080"}},
+		"no RTP ports":      {func(v *Values) { v.RTPStart, v.RTPEnd = 20000, 10000 }, []string{"RTPEnd"}},
 	} {
 		v := complete()
 		test.spoil(&v)

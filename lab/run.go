@@ -30,9 +30,9 @@ type run struct {
 	closed   bool
 }
 
-// The ports of a run are one block below the range that the kernel gives to outgoing
-// connections.
-const firstPort, lastPort = 10000, 32000
+// The ports of a run are one block, below the range that the kernel gives to outgoing
+// connections, and above the last one that browsers refuse.
+const firstPort, lastPort = 10100, 32000
 
 // Offsets into the block.
 const (
