@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	_ "github.com/lib/pq" // the driver "postgres"
 )
@@ -100,12 +101,15 @@ func (p *Postgres) dsn(user, password, database string) string {
 	return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", user, password, p.Addr, database)
 }
 
-func (p *Postgres) ping(ctx context.Context) error { return p.exec(ctx, "SELECT 1") }
+func (p *Postgres) ping(ctx context.Context) error { return p.exec(ctx, time.Second, "SELECT 1") }
+
+// patience is for a server that answers, on a machine that has much else to do.
+const patience = time.Minute
 
 // exec runs statements as the superuser, each in a transaction of its own. The driver
-// does not heed ctx while it waits for a frozen server's first answer, hence the seconds.
-func (p *Postgres) exec(ctx context.Context, statements ...string) error {
-	db, err := sql.Open("postgres", p.SuperuserDSN+"&connect_timeout=1")
+// does not heed ctx while it waits for a frozen server's first answer, hence within.
+func (p *Postgres) exec(ctx context.Context, within time.Duration, statements ...string) error {
+	db, err := sql.Open("postgres", fmt.Sprintf("%s&connect_timeout=%d", p.SuperuserDSN, int(within.Seconds())))
 	if err != nil {
 		return err
 	}
@@ -121,7 +125,7 @@ func (p *Postgres) exec(ctx context.Context, statements ...string) error {
 func (p *Postgres) newDatabase(ctx context.Context) (dsn string, err error) {
 	name := "parley_" + strings.ToLower(rand.Text()[:12])
 	password := rand.Text()
-	err = p.exec(ctx,
+	err = p.exec(ctx, patience,
 		fmt.Sprintf("CREATE ROLE %s LOGIN CREATEROLE PASSWORD '%s'", name, password),
 		fmt.Sprintf("CREATE DATABASE %s OWNER %s", name, name))
 	if err != nil {

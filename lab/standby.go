@@ -39,12 +39,12 @@ func (l *Lab) Standby(ctx context.Context) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	return second, first.exec(ctx, "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+	return second, first.exec(ctx, patience, "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
 }
 
 // Promote makes a standby the Postgres that is written to. It need not wait for itself.
 func (p *Postgres) Promote(ctx context.Context) error {
-	return p.exec(ctx, "ALTER SYSTEM SET synchronous_standby_names = ''", "SELECT pg_reload_conf()", "SELECT pg_promote()")
+	return p.exec(ctx, patience, "ALTER SYSTEM SET synchronous_standby_names = ''", "SELECT pg_reload_conf()", "SELECT pg_promote()")
 }
 
 // Sentinel starts a copy of the lab's Redis and a sentinel that lets it take the first one's
