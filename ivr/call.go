@@ -65,6 +65,8 @@ type Call struct {
 	Held  money.Amount // by all of the call's holds
 	Ring  time.Duration
 
+	advisorCut time.Duration // what the switch was last given for the advisor's leg; 0: that is not known
+
 	holds int // how many there are
 
 	segments    []Segment // that are over
@@ -91,6 +93,7 @@ type talking struct {
 	Talk
 	number int       // of the segment, from 1
 	began  time.Time // before talk.JoinedAt where the talk was adopted
+	proved time.Time // for the last time; the prover's alone
 }
 
 // Bounds on what waits for others after a call is over.

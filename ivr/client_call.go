@@ -184,7 +184,7 @@ func (s *Service) dialAdvisor(ctx context.Context, call *Call, line Line, cutAft
 		CallerID: call.Plan.CallerID, Ring: call.Plan.Limits.Ring, CutAfter: cutAfter,
 		About: About{Kind: call.Kind, Alias: call.Loan.ClientAlias, Topic: call.Loan.Topic, Talk: longest},
 	})
-	call.Ring = time.Since(rung)
+	call.Ring, call.advisorCut = time.Since(rung), cutAfter
 	return err
 }
 
@@ -266,26 +266,25 @@ func (s *Service) talk(ctx context.Context, call *Call) error {
 	return s.meter(ctx, call, &talking{Talk: talk, number: len(call.segments) + 1, began: talk.JoinedAt()})
 }
 
-// join begins the talk. Before that the advisor's leg gets a timer of the switch's
-// own, so that at no instant a talk is without an end. The client's, which comes first,
-// is set when the talk's beginning is known; the advisor's again only where the joining
-// took so long that it would come near the end of what is paid.
+// join begins the talk. At no instant may it be without an end of the switch's own: what
+// the advisor's leg was given to ring is one, unless the talk must end before. When the
+// talk's beginning is known, both legs get their own, and the client's comes first.
 func (s *Service) join(ctx context.Context, call *Call) (Talk, error) {
-	defer s.stage(call, Joined)()
 	longest, _ := call.Terms.Talk(call.Held)
 	left := longest - talkTime(call.segments)
-	set := time.Now()
-	if err := call.Advisor.CutAfter(ctx, left+advisorCutGrace); err != nil {
-		return nil, err
+	over := s.stage(call, Joined)
+	if call.advisorCut == 0 || call.advisorCut > left {
+		if err := call.cutAdvisor(ctx, left+advisorCutGrace); err != nil {
+			return nil, err
+		}
 	}
 	talk, err := s.Switch.Bridge(ctx, call.ID, call.Client, call.Advisor)
+	over()
 	if err != nil {
 		return nil, err
 	}
 	deadline := talk.JoinedAt().Add(left)
 	s.cutClientAfter(ctx, call, deadline, cutGrace)
-	if time.Since(set) > advisorCutGrace-cutGrace {
-		s.cutAdvisorAfter(ctx, call, deadline)
-	}
+	s.cutAdvisorAfter(ctx, call, deadline)
 	return talk, nil
 }

@@ -31,8 +31,6 @@ func (s *Service) meter(ctx context.Context, call *Call, t *talking) error {
 	call.setTalking(t)
 	defer call.setTalking(nil)
 	call.at(Talking)
-	go s.prove(ctx, []Proof{call.proof()}) // money and deadline do not wait for it
-
 	watching, cancel := context.WithCancel(ctx)
 	until, err := s.watch(watching, call, t)
 	cancel()
@@ -164,9 +162,18 @@ func (s *Service) cutBothAfter(ctx context.Context, call *Call, t *talking) (lef
 }
 
 func (s *Service) cutAdvisorAfter(ctx context.Context, call *Call, deadline time.Time) {
-	if err := call.Advisor.CutAfter(ctx, max(0, time.Until(deadline))+advisorCutGrace); err != nil && ctx.Err() == nil {
+	if err := call.cutAdvisor(ctx, max(0, time.Until(deadline))+advisorCutGrace); err != nil && ctx.Err() == nil {
 		s.Log.Warn("the switch keeps the advisor's earlier timer", "call", call.ID, "err", err)
 	}
+}
+
+// cutAdvisor has the switch end the advisor's leg after d, from now on.
+func (c *Call) cutAdvisor(ctx context.Context, d time.Duration) error {
+	err := c.Advisor.CutAfter(ctx, d)
+	if err == nil {
+		c.advisorCut = d
+	}
+	return err
 }
 
 // cutClientAfter sets the switch's own timer on the client's leg, for the end of a

@@ -7,8 +7,12 @@ import (
 )
 
 // proofEvery is how often the length of each talk is written down: the most talk
-// that is lost, and so not charged, when program and talk die together.
-const proofEvery = 10 * time.Second
+// that is lost, and so not charged, when program and talk die together. What becomes
+// due within gatherFor is written in one statement: talks that begin, above all.
+const (
+	proofEvery = 10 * time.Second
+	gatherFor  = 500 * time.Millisecond
+)
 
 // proofTimeout bounds one writing of proofs.
 const proofTimeout = 5 * time.Second
@@ -16,45 +20,54 @@ const proofTimeout = 5 * time.Second
 // ProveTalks writes down, until ctx ends, for how long the live talks have
 // certainly lasted.
 func (s *Service) ProveTalks(ctx context.Context) {
-	tick := time.NewTicker(proofEvery)
+	tick := time.NewTicker(gatherFor)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			s.prove(ctx, s.proofs())
+			s.proveDue(ctx)
 		}
 	}
 }
 
-// proofs are those of all talks that go on now.
-func (s *Service) proofs() (proofs []Proof) {
+// proveDue proves the talks that were never proved, or long ago.
+func (s *Service) proveDue(ctx context.Context) {
+	now := time.Now()
+	var due []*talking
+	var proofs []Proof
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, call := range s.live {
-		if p := call.proof(); p.Segment > 0 {
-			proofs = append(proofs, p)
+		if t, proof := call.proof(); t != nil && now.Sub(t.proved) >= proofEvery {
+			due, proofs = append(due, t), append(proofs, proof)
 		}
 	}
-	return proofs
+	s.mu.Unlock()
+	if s.prove(ctx, proofs) {
+		for _, t := range due {
+			t.proved = now
+		}
+	}
 }
 
-// prove writes proofs. A ledger that does not answer ends no talk: the money for
-// it is held already.
-func (s *Service) prove(ctx context.Context, proofs []Proof) {
+// prove writes proofs, and reports whether they are written. A ledger that does not
+// answer ends no talk: the money for it is held already.
+func (s *Service) prove(ctx context.Context, proofs []Proof) bool {
 	if len(proofs) == 0 {
-		return
+		return true
 	}
 	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
 	defer cancel()
-	if err := s.Ledger.Prove(ctx, proofs); err != nil && !errors.Is(context.Cause(ctx), ErrHungUp) {
+	err := s.Ledger.Prove(ctx, proofs)
+	if err != nil && !errors.Is(context.Cause(ctx), ErrHungUp) {
 		log := s.Log
 		if len(proofs) == 1 {
 			log = log.With("call", proofs[0].Call)
 		}
 		log.Warn("talk not proved", "talks", len(proofs), "err", err)
 	}
+	return err == nil
 }
 
 func (c *Call) setTalking(t *talking) {
@@ -68,13 +81,13 @@ func (t *talking) length(until time.Time) time.Duration {
 	return until.Sub(t.began) - t.Unheard(until)
 }
 
-// proof is for how long the talk of now has certainly lasted; its segment is 0
-// where there is none.
-func (c *Call) proof() Proof {
+// proof is for how long the talk of now has certainly lasted; t is nil where there is
+// none.
+func (c *Call) proof() (t *talking, p Proof) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.talking == nil {
-		return Proof{}
+		return nil, Proof{}
 	}
-	return Proof{Call: c.ID, Segment: c.talking.number, Talk: max(0, c.talking.length(c.talking.SeenAt()))}
+	return c.talking, Proof{Call: c.ID, Segment: c.talking.number, Talk: max(0, c.talking.length(c.talking.SeenAt()))}
 }

@@ -54,7 +54,7 @@ func (s *Service) reconnect(ctx context.Context, call *Call) bool {
 	go s.prove(ctx, []Proof{{Call: call.ID, Segment: last, Talk: call.segments[last-1].Talk}})
 
 	// The timer that ends the talk must not end the waiting.
-	if err := call.Advisor.CutAfter(ctx, setUpMost); err != nil {
+	if err := call.cutAdvisor(ctx, setUpMost); err != nil {
 		return false
 	}
 	if !s.consents(ctx, call, call.Advisor, "client-lost-press-1") {

@@ -113,7 +113,7 @@ func checkAsterisk(t *testing.T, l *Lab) {
 		}
 	}
 	out, err := l.Asterisk.CLI(t.Context(), "dialplan show from-trunk")
-	if err != nil || !strings.Contains(out, "check,s,1") {
+	if err != nil || !strings.Contains(out, "intake,s,1") {
 		t.Errorf("dialplan: %v\n%s", err, out)
 	}
 }

@@ -23,7 +23,7 @@ func (s *Store) KeepQuality(ctx context.Context, call ivr.CallID, legs []ivr.Leg
 		}
 	}
 	err := s.retry(ctx, func(ctx context.Context) error {
-		_, err := s.db.ExecContext(ctx, `
+		_, err := s.prepared.ExecContext(ctx, `
 			WITH commit AS (SELECT set_config('synchronous_commit', 'off', true))
 			INSERT INTO leg_quality (call, leg, side, received, lost, sent, sent_lost, jitter_us, round_trip_us)
 			SELECT $1, leg, side, received, lost, sent, sent_lost, jitter_us, round_trip_us

@@ -158,6 +158,12 @@ func TestAsteriskEndsATalkWhoseProgramIsDead(t0 *testing.T) {
 			t.Error(err)
 		}
 	}
+	var talked struct{ Value string }
+	if err := t.s.client.do(within(t.T, soon), command{
+		method: "GET", path: path("channels", client.leg.ID(), "variable"), query: url.Values{"variable": {"TALKED"}},
+	}, &talked); err != nil || talked.Value != "yes" {
+		t.Errorf("the dialplan is told %q, %v", talked.Value, err)
+	}
 	p.set(false, false)
 	next(t.T, client.Ended())
 	next(t.T, advisor.Ended())
@@ -222,7 +228,7 @@ func TestAsteriskTheNextProcessAdoptsTheTalk(t0 *testing.T) {
 	if end := until(t.T, adopted.Talk); end.Before(start) {
 		t.Errorf("the talk ended %v before its end", start.Sub(end))
 	}
-	// Its inbound leg was subscribed to anew, or its cause would not be told.
+	// The cause of a leg that came in is told only because all channels are subscribed to.
 	if d := departure(t.T, adopted.Client); d.Lost || d.Cause != ivr.NormalClearing {
 		t.Errorf("%+v", d)
 	}

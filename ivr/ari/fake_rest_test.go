@@ -67,7 +67,7 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		w.WriteHeader(204)
 	case "applications":
-		if id, is := strings.CutPrefix(r.URL.Query().Get("eventSource"), "channel:"); is && f.channels[id] == nil {
+		if id, is := strings.CutPrefix(r.URL.Query().Get("eventSource"), "channel:"); is && id != "" && f.channels[id] == nil {
 			refuse(w, 422, "Event source does not exist")
 			return
 		}

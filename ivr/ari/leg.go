@@ -197,11 +197,18 @@ func (l *leg) post(ctx context.Context, what string, query url.Values) error {
 func (l *leg) Answer(ctx context.Context) error { return l.post(ctx, "answer", nil) }
 
 // CutAfter sets the channel's TIMEOUT(absolute), with which Asterisk ends it
-// whatever happens to us. The command waits for a prompt that the leg hears.
+// whatever happens to us. The command waits for a prompt that the leg hears. In a talk it
+// also tells the dialplan, which apologises to a caller whose time is over, that this one
+// needs no apology.
 func (l *leg) CutAfter(ctx context.Context, d time.Duration) error {
-	return l.post(ctx, "variable", url.Values{
-		"variable": {"TIMEOUT(absolute)"}, "value": {seconds(d)},
-	})
+	set := url.Values{"variable": {"TIMEOUT(absolute)"}, "value": {seconds(d)}}
+	l.s.mu.Lock()
+	talks := l.talk != nil
+	l.s.mu.Unlock()
+	if talks {
+		set = url.Values{"variable": {"ARRAY(TIMEOUT(absolute),TALKED)"}, "value": {seconds(d) + ",yes"}}
+	}
+	return l.post(ctx, "variable", set)
 }
 
 // seconds writes a time-out for Asterisk, to whom 0 means none at all.

@@ -34,7 +34,6 @@ func TestACallThatComesInIsServedOnce(t *testing.T) {
 	if call.DID != "+493055501001" || call.ANI != "+4915112345678" {
 		t.Errorf("DID %q, ANI %q", call.DID, call.ANI)
 	}
-	f.awaitCommand("POST /applications/parley/subscription?eventSource=channel%3Apbx-1", 1)
 	f.destroy("pbx-1", 16, 0)
 	departure(t, call.Leg)
 	f.incoming("pbx-2", "493055501001", "")
@@ -380,5 +379,15 @@ func TestCutAfterIsInSeconds(t *testing.T) {
 		if got := sent[len(sent)-1]; !strings.HasSuffix(got, "?value="+want+"&variable=TIMEOUT%28absolute%29") {
 			t.Errorf("%v: %s", d, got)
 		}
+	}
+}
+
+func TestWhoTalksNeedsNoApology(t *testing.T) {
+	f, _, client, _, _ := talking(t)
+	if err := client.CutAfter(context.Background(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.sent("POST /channels/pbx-1/variable")[0]; !strings.HasSuffix(got, "?value=60.000%2Cyes&variable=ARRAY%28TIMEOUT%28absolute%29%2CTALKED%29") {
+		t.Error(got)
 	}
 }

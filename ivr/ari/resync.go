@@ -23,6 +23,9 @@ func (s *Switch) resync(ctx context.Context, epoch uint64) error {
 	if err := s.filter(ctx); err != nil {
 		return err
 	}
+	if err := s.subscribe(ctx); err != nil {
+		return err
+	}
 	if err := s.inspect(ctx); err != nil {
 		return err
 	}
@@ -67,6 +70,15 @@ func (s *Switch) filter(ctx context.Context) error {
 	return s.client.do(ctx, command{
 		method: "PUT", path: path("applications", s.cfg.App, "eventFilter"),
 		body: map[string]any{"allowed": allowed},
+	}, nil)
+}
+
+// subscribe asks for the events of all channels, whether they are in our hands or not:
+// else Asterisk stops telling of a channel that came in before it tells why it ended. To
+// ask for each call's own would be a command a call, whose answer lists all of them.
+func (s *Switch) subscribe(ctx context.Context) error {
+	return s.client.do(ctx, command{
+		method: "POST", path: path("applications", s.cfg.App, "subscription"), query: url.Values{"eventSource": {"channel:"}},
 	}, nil)
 }
 
@@ -206,7 +218,6 @@ func (s *Switch) unknown(ch channel) {
 		l := s.newLeg(ch.ID)
 		l.inherited, l.caller = true, len(args) > 0 && args[0] == "in"
 		s.found(l, ch)
-		s.background(func() { s.subscribe(ch.ID) })
 	case len(args) > 0 && args[0] == "in":
 		s.admit(ch, args)
 	default:

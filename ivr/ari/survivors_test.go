@@ -331,7 +331,6 @@ func TestTheSurvivorsOfAnotherProcessAreTold(t *testing.T) {
 		t.Errorf("%q", told)
 	}
 	f.await("bridges without a talk are removed", func() bool { return len(f.bridges) == 1 })
-	f.awaitCommand("POST /applications/parley/subscription", 6)
 	again, _ := s.Survivors(context.Background())
 	if len(again) != len(survivors) {
 		t.Errorf("asked again: %v", again)

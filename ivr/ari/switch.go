@@ -233,7 +233,7 @@ func (s *Switch) Serve(ctx context.Context, handle func(Incoming)) error {
 	s.mu.Lock()
 	s.serve, s.refusing = handle, false
 	for _, call := range s.early {
-		go s.welcome(call, handle)
+		go handle(call)
 	}
 	s.early = nil
 	s.mu.Unlock()
@@ -255,23 +255,6 @@ func (s *Switch) Drain(draining bool) {
 	s.draining = draining
 }
 
-// welcome hands a call over. Without a subscription of our own, Asterisk stops
-// telling of a channel that came in before it tells why it ended.
-func (s *Switch) welcome(call Incoming, handle func(Incoming)) {
-	s.subscribe(call.Leg.ID())
-	handle(call)
-}
-
-func (s *Switch) subscribe(channel string) {
-	err := s.client.do(s.ctx, command{
-		method: "POST", path: path("applications", s.cfg.App, "subscription"),
-		query: url.Values{"eventSource": {"channel:" + channel}},
-	}, nil)
-	if err != nil {
-		s.log.Warn("not subscribed to a leg", "leg", channel, "err", err)
-	}
-}
-
 // admit takes a channel that has come in. s.mu is held.
 func (s *Switch) admit(ch channel, args []string) {
 	l := s.legs[ch.ID]
@@ -291,7 +274,7 @@ func (s *Switch) admit(ch channel, args []string) {
 	case s.draining:
 		s.background(func() { s.turnAway(l) })
 	case s.serve != nil:
-		go s.welcome(call, s.serve)
+		go s.serve(call)
 	case s.refusing:
 		s.background(func() { s.turnAway(l) })
 	default:

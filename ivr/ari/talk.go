@@ -84,7 +84,6 @@ func (t *talk) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.s.background(func() { t.s.noteTalk(t.legs[0]) })
 	added := make(chan error, 1)
 	t.s.background(func() {
 		added <- t.s.client.do(context.WithoutCancel(ctx), command{
@@ -118,17 +117,6 @@ func (t *talk) join(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-	}
-}
-
-// noteTalk tells the dialplan, which apologises to a caller whose time is over, that this
-// one has talked and needs no apology.
-func (s *Switch) noteTalk(l *leg) {
-	err := s.client.do(s.ctx, command{
-		method: "POST", path: path("channels", l.id, "variable"), query: url.Values{"variable": {"TALKED"}, "value": {"yes"}},
-	}, nil)
-	if err != nil && l.ctx.Err() == nil {
-		l.log().Warn("an apology may be heard after the talk", "err", err)
 	}
 }
 

@@ -27,7 +27,7 @@ import (
 type scraped map[string]*dto.MetricFamily
 
 // aboutNoCall are lines of the log about legs of which nobody knows the call.
-var aboutNoCall = []string{"leg of no call is hung up", "not subscribed to a leg"}
+var aboutNoCall = []string{"leg of no call is hung up"}
 
 // everyLineNamesItsCall checks a program's log: JSON, a line each, and one about a leg
 // or a bridge says of which call.
