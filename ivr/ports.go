@@ -44,7 +44,8 @@ type Leg interface {
 	// is "" and no error.
 	Gather(ctx context.Context, language string, e Entry) (digits string, err error)
 
-	// Entertain lets the party hear music or a ringing tone until ctx ends.
+	// Entertain lets the party hear music or a ringing tone until ctx ends; it may sound on
+	// until the leg is asked for something else than CutAfter.
 	Entertain(ctx context.Context, what dialplan.Waiting) error
 
 	// Whisper speaks to this party alone while it talks; the talk goes on

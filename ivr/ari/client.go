@@ -78,7 +78,7 @@ func newClient(base, user, password string) *client {
 		observer: unobserved{},
 		base:     base,
 		auth:     "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)),
-		conns:    &connections{to: to},
+		conns:    &connections{to: cmp.Or(to, &url.URL{})},
 	}
 	if err != nil || to.Hostname() == "" || to.Scheme != "http" {
 		c.bar(errors.New("ari: Asterisk's address must be as http://127.0.0.1:8088/ari, and not https"))
@@ -126,32 +126,71 @@ func (c *client) do(ctx context.Context, cmd command, answer any) error {
 
 // send sends a command once.
 func (c *client) send(ctx context.Context, cmd command, body []byte, answer any) error {
-	if why := c.barred.Load(); why != nil {
-		return *why
-	}
-	sent := time.Now()
-	status, text, err := c.conns.exchange(ctx, sent.Add(cmp.Or(cmd.within, commandTime)), cmd.method, c.request(cmd, body))
-	c.observer.Commanded(time.Since(sent), err == nil)
+	var request bytes.Buffer
+	c.write(&request, cmd, body)
+	answers, err := c.exchange(ctx, cmp.Or(cmd.within, commandTime), request.Bytes(), cmd.method)
 	if err != nil {
 		return fmt.Errorf("ari: %s: %w", cmd.name(), err)
 	}
-	c.heard()
-	if status >= 300 {
-		return &Error{Op: cmd.name(), Status: status, Message: message(text)}
+	if err := answers[0].refusal(cmd); err != nil || answer == nil {
+		return err
 	}
-	if answer == nil {
-		return nil
-	}
-	if err := json.Unmarshal(text, answer); err != nil {
+	if err := json.Unmarshal(answers[0].text, answer); err != nil {
 		return fmt.Errorf("ari: %s: answer not understood: %w", cmd.name(), err)
 	}
 	return nil
 }
 
-// request writes a command as HTTP/1.1 has it. Path and query are escaped, so that neither
+// together sends commands without bodies on one connection, each right behind the one
+// before: Asterisk does them in this order, and no round trip lies between them. They are
+// sent once, and have to be answered in the time of the longest. It returns what became
+// of each.
+func (c *client) together(ctx context.Context, cmds ...command) []error {
+	var requests bytes.Buffer
+	var methods []string
+	within := commandTime
+	for _, cmd := range cmds {
+		c.write(&requests, cmd, nil)
+		methods = append(methods, cmd.method)
+		within = max(within, cmd.within)
+	}
+	answers, err := c.exchange(ctx, within, requests.Bytes(), methods...)
+	errs := make([]error, len(cmds))
+	for i, cmd := range cmds {
+		if i < len(answers) {
+			errs[i] = answers[i].refusal(cmd)
+		} else {
+			errs[i] = fmt.Errorf("ari: %s: %w", cmd.name(), err)
+		}
+	}
+	return errs
+}
+
+func (c *client) exchange(ctx context.Context, within time.Duration, requests []byte, methods ...string) ([]answer, error) {
+	if why := c.barred.Load(); why != nil {
+		return nil, *why
+	}
+	sent := time.Now()
+	answers, err := c.conns.exchange(ctx, sent.Add(within), requests, methods...)
+	for range methods {
+		c.observer.Commanded(time.Since(sent), err == nil)
+	}
+	if len(answers) > 0 {
+		c.heard()
+	}
+	return answers, err
+}
+
+func (a answer) refusal(cmd command) error {
+	if a.status < 300 {
+		return nil
+	}
+	return &Error{Op: cmd.name(), Status: a.status, Message: message(a.text)}
+}
+
+// write writes a command as HTTP/1.1 has it. Path and query are escaped, so that neither
 // can end the line they stand in.
-func (c *client) request(cmd command, body []byte) []byte {
-	var b bytes.Buffer
+func (c *client) write(b *bytes.Buffer, cmd command, body []byte) {
 	b.WriteString(cmd.method + " " + c.conns.to.EscapedPath() + cmd.path)
 	if len(cmd.query) > 0 {
 		b.WriteString("?" + cmd.query.Encode())
@@ -160,9 +199,8 @@ func (c *client) request(cmd command, body []byte) []byte {
 	if body != nil {
 		b.WriteString("Content-Type: application/json\r\n")
 	}
-	fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n", len(body))
+	fmt.Fprintf(b, "Content-Length: %d\r\n\r\n", len(body))
 	b.Write(body)
-	return b.Bytes()
 }
 
 // message is what Asterisk says of a refusal: {"message":"Channel not found"},

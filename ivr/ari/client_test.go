@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -219,6 +220,44 @@ func TestAnAnswerThatBreaksOffIsNone(t *testing.T) {
 	var answer []int
 	if err := c.do(context.Background(), command{method: "GET", path: "/x"}, &answer); err == nil || answer != nil {
 		t.Errorf("%v, %v", answer, err)
+	}
+}
+
+// Commands that go together are done in their order, on one connection, and each has its
+// own answer; what comes after a lost one is unknown, and is not asked again.
+func TestCommandsThatGoTogetherKeepTheirOrder(t *testing.T) {
+	var mu sync.Mutex
+	var done []string
+	connections := map[string]bool{}
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		done = append(done, r.Method+" "+r.URL.Path)
+		connections[r.RemoteAddr] = true
+		switch r.URL.Path {
+		case "/ari/a":
+			w.WriteHeader(404)
+			fmt.Fprint(w, `{"message":"Channel not found"}`)
+		case "/ari/lost":
+			panic(http.ErrAbortHandler)
+		}
+	})
+	ask := func(paths ...string) []error {
+		var cmds []command
+		for _, path := range paths {
+			cmds = append(cmds, command{method: "POST", path: path, query: url.Values{"x": {"1"}}})
+		}
+		return c.together(context.Background(), cmds...)
+	}
+	if errs := ask("/a", "/b", "/c"); !refused(errs[0], 404) || errs[1] != nil || errs[2] != nil {
+		t.Errorf("%v", errs)
+	}
+	if errs := ask("/b", "/lost", "/c"); errs[0] != nil || errs[1] == nil || errs[2] == nil {
+		t.Errorf("%v", errs)
+	}
+	want := []string{"POST /ari/a", "POST /ari/b", "POST /ari/c", "POST /ari/b", "POST /ari/lost"}
+	if !slices.Equal(done, want) || len(connections) != 1 {
+		t.Errorf("on %d connections: %q", len(connections), done)
 	}
 }
 

@@ -40,38 +40,55 @@ type connection struct {
 	since time.Time // it is idle
 }
 
-// exchange sends a request and reads the answer, whole, before the deadline and the end
-// of ctx. An error says nothing of whether Asterisk has done what was asked.
-func (cs *connections) exchange(ctx context.Context, deadline time.Time, method string, request []byte) (status int, answer []byte, err error) {
+// answer is what Asterisk says to a request.
+type answer struct {
+	status int
+	text   []byte
+}
+
+// exchange sends requests, each of one method, and reads the answers, whole, before the
+// deadline and the end of ctx. With fewer answers comes an error, which says nothing of
+// whether Asterisk has done the rest of what was asked.
+func (cs *connections) exchange(ctx context.Context, deadline time.Time, requests []byte, methods ...string) (answers []answer, err error) {
 	if sooner, ok := ctx.Deadline(); ok && sooner.Before(deadline) {
 		deadline = sooner
 	}
 	c, err := cs.take(ctx, deadline)
 	if err != nil {
-		return 0, nil, reason(ctx, err)
+		return nil, reason(ctx, err)
 	}
 	interrupt := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	status, answer, again, err := c.exchange(method, request)
+	answers, again, err := c.exchange(requests, methods)
 	if interrupt() && again {
 		cs.keep(c)
 	} else {
-		_ = c.Close() // the answer is here, or lost
+		_ = c.Close() // the answers are here, or lost
 	}
-	return status, answer, reason(ctx, err)
+	return answers, reason(ctx, err)
 }
 
 // exchange also reports whether the connection may be used again.
-func (c *connection) exchange(method string, request []byte) (status int, answer []byte, again bool, err error) {
-	if _, err := c.Write(request); err != nil {
-		return 0, nil, false, err
+func (c *connection) exchange(requests []byte, methods []string) (answers []answer, again bool, err error) {
+	if _, err := c.Write(requests); err != nil {
+		return nil, false, err
 	}
-	resp, err := http.ReadResponse(c.from, &http.Request{Method: method})
-	if err != nil {
-		return 0, nil, false, err
+	for _, method := range methods {
+		resp, err := http.ReadResponse(c.from, &http.Request{Method: method})
+		if err != nil {
+			return answers, false, err
+		}
+		text, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
+		resp.Body.Close()
+		if err != nil {
+			return answers, false, err
+		}
+		answers = append(answers, answer{resp.StatusCode, text})
+		again = len(text) < mostAnswer && !resp.Close
+		if !again && len(answers) < len(methods) {
+			return answers, false, io.ErrUnexpectedEOF
+		}
 	}
-	defer resp.Body.Close()
-	answer, err = io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
-	return resp.StatusCode, answer, err == nil && len(answer) < mostAnswer && !resp.Close, err
+	return answers, again, nil
 }
 
 // reason is why there was no answer, as a context says it.

@@ -63,6 +63,7 @@ func (l *leg) clearKeys() {
 // Gather waits for the end of the prompts and for keys at the same time. The first
 // key ends the prompts; keyed before them, it leaves them unspoken.
 func (l *leg) Gather(ctx context.Context, language string, e ivr.Entry) (string, error) {
+	l.quiet(ctx)
 	return l.gather(ctx, language, e, l)
 }
 

@@ -31,9 +31,10 @@ type leg struct {
 	caller    bool // of those, it has called
 	hungUp    bool // by us
 	request   hangupRequest
-	ending    bool // StasisEnd was seen
-	byNode    bool // it is dialled through another node's Asterisk
-	sipStatus int  // that ended it, if it was a SIP answer
+	ending    bool   // StasisEnd was seen
+	byNode    bool   // it is dialled through another node's Asterisk
+	sipStatus int    // that ended it, if it was a SIP answer
+	waiting   string // the sound to wait by that is on: moh, ring or ""
 	talk      *talk
 	keys      keys
 }
@@ -217,7 +218,8 @@ func seconds(d time.Duration) string {
 }
 
 // Entertain uses the channel's music on hold, or its ring tone, which is sound on
-// a leg that is answered and signalling on one that is not.
+// a leg that is answered and signalling on one that is not. The sound ends with whatever
+// comes next: it is stopped by the command before that, or goes with the leg.
 func (l *leg) Entertain(ctx context.Context, what dialplan.Waiting) error {
 	kind := "moh"
 	if what == dialplan.Ringing {
@@ -226,6 +228,10 @@ func (l *leg) Entertain(ctx context.Context, what dialplan.Waiting) error {
 	if err := l.leaveTalk(ctx); err != nil {
 		return err
 	}
+	l.quiet(ctx)
+	l.s.mu.Lock()
+	l.waiting = kind
+	l.s.mu.Unlock()
 	err := l.post(ctx, kind, nil)
 	if err != nil && l.over(ctx) == nil {
 		l.log().Error("waiting sound not played; the leg waits in silence", "err", err)
@@ -234,16 +240,33 @@ func (l *leg) Entertain(ctx context.Context, what dialplan.Waiting) error {
 	case <-l.ctx.Done():
 	case <-ctx.Done():
 	}
-	if l.ctx.Err() != nil {
-		return context.Cause(l.ctx)
+	return l.over(ctx)
+}
+
+// quiet stops the sound that the leg waited by, if any.
+func (l *leg) quiet(ctx context.Context) {
+	for _, stop := range l.silence() {
+		l.stopped(l.s.client.do(context.WithoutCancel(ctx), stop, nil))
 	}
-	err = l.s.client.do(context.WithoutCancel(ctx), command{
-		method: "DELETE", path: path("channels", l.id, kind),
-	}, nil)
+}
+
+// silence is what stops the sound that the leg waited by: no command or one, which whoever
+// asks must send.
+func (l *leg) silence() (stop []command) {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	if l.waiting != "" {
+		stop = []command{{method: "DELETE", path: path("channels", l.id, l.waiting)}}
+	}
+	l.waiting = ""
+	return stop
+}
+
+// stopped takes what became of a silence.
+func (l *leg) stopped(err error) {
 	if err != nil && l.ctx.Err() == nil {
 		l.log().Warn("waiting sound not stopped", "err", err)
 	}
-	return l.over(ctx)
 }
 
 // whisper begins the ID of every snoop channel.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -328,20 +329,53 @@ func TestHangingUpDuringAPromptIsADeparture(t *testing.T) {
 	}
 }
 
-func TestWaitingSoundStopsWithItsContext(t *testing.T) {
-	for what, kind := range map[dialplan.Waiting]string{dialplan.Music: "moh", dialplan.Ringing: "ring"} {
-		f, _, leg := inbound(t)
-		ctx, cancel := context.WithCancelCause(context.Background())
-		done := make(chan error)
-		go func() { done <- leg.Entertain(ctx, what) }()
-		f.awaitCommand("POST /channels/pbx-1/"+kind, 1)
-		cancel(ivr.ErrNoAnswer)
-		if err := next(t, done); err != ivr.ErrNoAnswer {
-			t.Errorf("%s: %v", what, err)
+func TestWaitingSoundStopsBeforeWhatComesNext(t *testing.T) {
+	for next, do := range map[string]func(s *Switch, client, advisor ivr.Leg) error{
+		"POST /channels/pbx-1/play": func(_ *Switch, client, _ ivr.Leg) error {
+			return client.Play(context.Background(), "en", "money-spent")
+		},
+		"POST /channels/pbx-1/variable": func(_ *Switch, client, _ ivr.Leg) error { // nothing is spoken
+			_, err := client.Gather(context.Background(), "en", ivr.Entry{Most: 1, First: time.Millisecond})
+			return errors.Join(err, client.CutAfter(context.Background(), time.Minute))
+		},
+		"POST /bridges/call_1": func(s *Switch, client, advisor ivr.Leg) error {
+			_, err := s.Bridge(context.Background(), "call_1", advisor, client)
+			return err
+		},
+	} {
+		f := newFake(t)
+		s := f.open()
+		client, advisor := legs(t, f, s)
+		waited(t, f, client, dialplan.Music, "moh")
+		waited(t, f, client, dialplan.Ringing, "ring")
+		if err := do(s, client, advisor); err != nil {
+			t.Errorf("%s: %v", next, err)
 		}
-		if len(f.sent("DELETE /channels/pbx-1/"+kind)) != 1 {
-			t.Errorf("%s was not stopped", what)
+		sent := f.sent("")
+		at := func(what string) int {
+			return slices.IndexFunc(sent, func(c string) bool { return strings.HasPrefix(c, what) })
 		}
+		order := []int{at("POST /channels/pbx-1/moh"), at("DELETE /channels/pbx-1/moh"),
+			at("POST /channels/pbx-1/ring"), at("DELETE /channels/pbx-1/ring"), at(next)}
+		if order[0] < 0 || !slices.IsSorted(order) {
+			t.Errorf("%s: %q", next, sent)
+		}
+		if len(f.sent("DELETE /channels/pbx-1/")) != 2 {
+			t.Errorf("%s: %q", next, sent)
+		}
+	}
+}
+
+// waited has a leg wait by a sound, until something ends the waiting.
+func waited(t *testing.T, f *fake, leg ivr.Leg, what dialplan.Waiting, kind string) {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	done := make(chan error)
+	go func() { done <- leg.Entertain(ctx, what) }()
+	f.awaitCommand("POST /channels/pbx-1/"+kind, 1)
+	cancel(ivr.ErrNoAnswer)
+	if err := next(t, done); err != ivr.ErrNoAnswer {
+		t.Errorf("%s: %v", what, err)
 	}
 }
 

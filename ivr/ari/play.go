@@ -32,6 +32,7 @@ func (p *playback) patience() time.Duration {
 }
 
 func (l *leg) Play(ctx context.Context, language string, prompts ...ivr.Prompt) error {
+	l.quiet(ctx)
 	p, err := l.start(ctx, language, prompts)
 	if p == nil {
 		return err

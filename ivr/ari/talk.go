@@ -3,6 +3,7 @@ package ari
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -74,28 +75,12 @@ func (s *Switch) newTalk(id string, a, b *leg) *talk {
 	return t
 }
 
-// join makes the bridge and puts both channels into it with one command, and
-// returns when Asterisk has said that both are in.
+// join makes the bridge and puts both channels into it, and returns when Asterisk has
+// said that both are in. What it takes goes out together, since both parties wait for it;
+// sent twice, it would throw them out again.
 func (t *talk) join(ctx context.Context) error {
-	err := t.s.client.do(context.WithoutCancel(ctx), command{
-		method: "POST", path: path("bridges", t.id), query: url.Values{"type": {"mixing"}},
-		confirm: path("bridges", t.id),
-	}, nil)
-	if err != nil {
-		return err
-	}
 	added := make(chan error, 1)
-	t.s.background(func() {
-		added <- t.s.client.do(context.WithoutCancel(ctx), command{
-			method: "POST", path: path("bridges", t.id, "addChannel"),
-			query: url.Values{
-				"channel": {t.legs[0].id + "," + t.legs[1].id},
-				// Else each party's phone would be told the other's number.
-				"inhibitConnectedLineUpdates": {"true"},
-			},
-			within: joinTime, once: true,
-		}, nil)
-	})
+	t.s.background(func() { added <- t.add(context.WithoutCancel(ctx)) })
 	late := time.NewTimer(joinTime)
 	defer late.Stop()
 	for {
@@ -118,6 +103,28 @@ func (t *talk) join(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+func (t *talk) add(ctx context.Context) error {
+	var cmds []command
+	var waited []*leg
+	for _, l := range t.legs {
+		for _, stop := range l.silence() {
+			cmds, waited = append(cmds, stop), append(waited, l)
+		}
+	}
+	cmds = append(cmds,
+		command{method: "POST", path: path("bridges", t.id), query: url.Values{"type": {"mixing"}}},
+		command{method: "POST", path: path("bridges", t.id, "addChannel"), within: joinTime, query: url.Values{
+			"channel": {t.legs[0].id + "," + t.legs[1].id},
+			// Else each party's phone would be told the other's number.
+			"inhibitConnectedLineUpdates": {"true"},
+		}})
+	became := t.s.client.together(ctx, cmds...)
+	for i, l := range waited {
+		l.stopped(became[i])
+	}
+	return errors.Join(became[len(waited):]...)
 }
 
 // failed explains why the legs could not be joined: mostly, one has just left.
