@@ -45,7 +45,7 @@ type notifier struct {
 
 // gatherNotices is how long after a notice further ones of its topic are gathered into
 // one: each says no more than "look now", and looking is what costs.
-const gatherNotices = 50 * time.Millisecond
+const gatherNotices = 200 * time.Millisecond
 
 // Notify tells whoever listens to look now. A notice may be lost, so listeners
 // also look from time to time; the sender does not wait for one either.
