@@ -27,8 +27,8 @@ type Service struct {
 	Desk          Desk
 	Payments      Payments
 
-	// Plan is the plan in force, or why there is none. A call asks once.
-	Plan func() (dialplan.Plan, error)
+	// Plan is the plan in force, which nobody changes, or why there is none. A call asks once.
+	Plan func() (*dialplan.Plan, error)
 
 	// Unspoken says nothing, and takes an advisor's answer for consent: to measure what a
 	// call costs without its prompts.
@@ -42,6 +42,8 @@ type Service struct {
 
 	Log *slog.Logger
 
+	stopping sync.Once // Stopping is listened to
+
 	mu   sync.Mutex
 	live map[CallID]*Call
 
@@ -53,10 +55,10 @@ type Service struct {
 type Call struct {
 	ID        CallID
 	Kind      Kind
-	DID, ANI  string // ANI in full: for comparing only, never written anywhere
-	Client    Leg    // nil in a verification call
-	Advisor   Leg    // nil until they have answered
-	Plan      dialplan.Plan
+	DID, ANI  string         // ANI in full: for comparing only, never written anywhere
+	Client    Leg            // nil in a verification call
+	Advisor   Leg            // nil until they have answered
+	Plan      *dialplan.Plan // many calls', so it is never changed; empty until it is asked for
 	StartedAt time.Time
 
 	Loan  Loan // zero until identified
@@ -121,14 +123,19 @@ func (s *Service) frame(call *Call, script func(context.Context, *Call) error) e
 	call.cancel = cancel
 	s.register(call)
 	defer s.forget(call)
-	defer context.AfterFunc(s.Stopping, func() { cancel(ErrShutdown) })()
-
 	why := s.run(ctx, call, script)
+	s.conclude(ctx, call, why)
+	return why
+}
+
+// conclude is what comes after the script. It is apart from frame because what it works
+// with would lie on the stack of every call for as long as that goes on.
+func (s *Service) conclude(ctx context.Context, call *Call, why error) {
 	end := outcomeOf(why)
 	if errors.Is(why, ErrHandedOver) {
 		s.Log.Info("talk left to the next process", "call", call.ID)
 		s.report(call, call.cdr(end), nil, true)
-		return why
+		return
 	}
 	call.at(Ending)
 	if call.Client != nil && call.Advisor != nil {
@@ -149,7 +156,6 @@ func (s *Service) frame(call *Call, script func(context.Context, *Call) error) e
 	s.sayLastWords(call, end)
 	<-settled
 	s.report(call, cdr, s.keepQuality(call), false)
-	return why
 }
 
 // run runs a script. A panic ends its own call only.
@@ -221,20 +227,46 @@ func (s *Service) settle(call *Call, cdr CDR) {
 	}
 }
 
-// begin makes a call with the plan now in force.
+// notAsked is the plan of a call that has not asked for one.
+var notAsked dialplan.Plan
+
+// ask asks for the plan in force.
+func (s *Service) ask(call *Call) error {
+	plan, err := s.Plan()
+	if err == nil {
+		call.Plan = plan
+	}
+	return err
+}
+
+// begin makes a call that has not asked for a plan.
 func (s *Service) begin(kind Kind, did, ani string) *Call {
-	call := &Call{ID: CallID(NewID("call")), Kind: kind, DID: did, ANI: ani, StartedAt: time.Now()}
+	call := &Call{ID: CallID(NewID("call")), Kind: kind, DID: did, ANI: ani, Plan: &notAsked, StartedAt: time.Now()}
 	call.at(Beginning)
 	return call
 }
 
+// register lists a call among those that are up, and ends its script when the program is
+// asked to stop.
 func (s *Service) register(call *Call) {
+	s.stopping.Do(func() { context.AfterFunc(s.Stopping, s.stop) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.live == nil {
 		s.live = map[CallID]*Call{}
 	}
 	s.live[call.ID] = call
+	if s.Stopping.Err() != nil {
+		call.cancel(ErrShutdown)
+	}
+}
+
+func (s *Service) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, call := range s.live {
+		call.cancel(ErrShutdown)
+	}
 }
 
 func (s *Service) forget(call *Call) {

@@ -171,7 +171,7 @@ func (s *scene) set(t *testing.T, text string) {
 			plan.Limits.LongestTalk, plan.Limits.LiveCalls = longest, follows
 			s.inForce.Store(&plan)
 			s.town.Note("plan %d: %v at most, calls that are up %s", plan.Version, longest, follows)
-			s.running.Load().Follow(plan)
+			s.running.Load().Follow(&plan)
 		})
 	case "host": // ends the call after 2m
 		time.AfterFunc(duration(3), func() {
@@ -239,7 +239,7 @@ func (s *scene) service(p *ivrtest.Program) (*ivr.Service, context.CancelFunc) {
 	stopping, stop := context.WithCancel(context.Background())
 	service := &ivr.Service{
 		Switch: p, Ledger: p, Directory: p, Verifications: p, Desk: p, Payments: p, Stopping: stopping,
-		Plan: func() (dialplan.Plan, error) { return *s.inForce.Load(), nil },
+		Plan: func() (*dialplan.Plan, error) { return s.inForce.Load(), nil },
 		Log:  slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	s.running.Store(service)

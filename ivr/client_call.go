@@ -67,7 +67,7 @@ func (s *Service) putThrough(ctx context.Context, call *Call) error {
 func (s *Service) identify(ctx context.Context, call *Call) (err error) {
 	call.at(Identifying)
 	defer s.stage(call, Identified)()
-	if call.Plan, err = s.Plan(); err != nil {
+	if err := s.ask(call); err != nil {
 		return err
 	}
 	if _, listed := call.Plan.Number(call.DID); !listed {

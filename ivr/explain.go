@@ -33,7 +33,7 @@ func (s *Service) Explain(ctx context.Context, plan dialplan.Plan, did, ani stri
 		return e, nil
 	}
 	call := s.begin(ClientCall, did, ani)
-	call.Plan = plan
+	call.Plan = &plan
 	number, listed := plan.Number(did)
 	if !listed {
 		note("%s is not among the numbers of plan %d", did, plan.Version)

@@ -14,12 +14,12 @@ const noticeLeast = 10 * time.Second
 // Follow makes the calls that are up follow the plan in force, where it says so: its
 // longest talk and its warnings hold for them at once. Their price never changes. The
 // same plan again changes nothing.
-func (s *Service) Follow(plan dialplan.Plan) {
+func (s *Service) Follow(plan *dialplan.Plan) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, call := range s.live {
 		call.mu.Lock()
-		call.newPlan = &plan
+		call.newPlan = plan
 		call.mu.Unlock()
 		call.wakeMeter()
 	}
@@ -51,7 +51,9 @@ func (s *Service) revise(ctx context.Context, call *Call, t *talking) {
 		s.Log.Warn("the call keeps its limits", "call", call.ID, "plan", plan.Version, "err", err)
 		return
 	}
-	call.Terms, call.Plan.Version = terms, plan.Version
+	revised := *call.Plan
+	revised.Version = plan.Version
+	call.Terms, call.Plan = terms, &revised
 	left := s.cutBothAfter(ctx, call, t)
 	s.Log.Info("call follows a new plan", "call", call.ID, "plan", plan.Version, "left", left.Round(time.Second))
 }

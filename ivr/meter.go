@@ -85,11 +85,9 @@ func (s *Service) watch(ctx context.Context, call *Call, t *talking) (until time
 		if before == 0 {
 			wake = over
 		}
-		waiting, cancel := context.WithDeadlineCause(ctx, deadline.Add(-before), wake)
-		waiting, stop := call.wakeable(waiting)
+		waiting, stop := call.wakeable(ctx, deadline.Add(-before), wake)
 		until, err = t.Wait(waiting)
 		stop()
-		cancel()
 		switch {
 		case errors.Is(err, errWoken):
 			s.revise(ctx, call, t)

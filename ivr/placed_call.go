@@ -16,7 +16,7 @@ func (s *Service) Place(p Placed) Disposition {
 // placedCall calls the client, then the advisor, and lets them talk as in a call that
 // the client makes. The money is held before a phone rings.
 func (s *Service) placedCall(ctx context.Context, call *Call) (err error) {
-	if call.Plan, err = s.Plan(); err != nil {
+	if err := s.ask(call); err != nil {
 		return err
 	}
 	if call.DID == "" { // it lends no number

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"parley/dialplan"
 )
 
 // Recover takes over what an earlier process left behind: talks go on and are
@@ -68,8 +70,9 @@ func (s *Service) adopt(ctx context.Context, call *Call, o OpenCall, left Surviv
 	}
 	call.segments = o.Segments[:min(t.number-1, len(o.Segments))]
 	if plan, err := s.Plan(); err == nil { // what the record does not hold: whom we may call, what a key adds
-		plan.Version, plan.Language = call.Plan.Version, call.Plan.Language
-		call.Plan = plan
+		now := *plan
+		now.Version, now.Language = call.Plan.Version, call.Plan.Language
+		call.Plan = &now
 	}
 	_, deadline, _ := call.allowed(t)
 	s.Log.Info("talk adopted", "call", call.ID, "left", time.Until(deadline).Round(time.Second))
@@ -113,8 +116,8 @@ func (o OpenCall) call() *Call {
 	c := &Call{
 		ID: o.Call, Kind: o.Kind, DID: o.DID, ANI: o.ANI, StartedAt: o.StartedAt,
 		Line: o.Line, Terms: o.Terms, Held: o.Held, holds: o.Holds,
+		Plan: &dialplan.Plan{Version: o.Plan, Language: o.Terms.Language},
 	}
-	c.Plan.Version, c.Plan.Language = o.Plan, o.Terms.Language
 	c.Loan.ID, c.Loan.Client, c.Loan.Advisor, c.Loan.ClientLine = o.Loan, o.Client, o.Advisor, o.ClientLine
 	return c
 }

@@ -91,10 +91,11 @@ func (s *Service) tellInTalk(ctx context.Context, call *Call, what Prompt) {
 	}
 }
 
-// wakeable is ctx until the meter is woken. A call that was woken while the meter did
-// not wait is so at once.
-func (c *Call) wakeable(ctx context.Context) (context.Context, func()) {
+// wakeable is ctx until the meter is woken, or until at, which ends it for the reason why. A
+// call that was woken while the meter did not wait is so at once.
+func (c *Call) wakeable(ctx context.Context, at time.Time, why error) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(time.Until(at), func() { cancel(why) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.woken {
@@ -103,6 +104,7 @@ func (c *Call) wakeable(ctx context.Context) (context.Context, func()) {
 	}
 	c.wake = func() { cancel(errWoken) }
 	return ctx, func() {
+		timer.Stop()
 		cancel(nil)
 		c.mu.Lock()
 		defer c.mu.Unlock()

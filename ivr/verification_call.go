@@ -21,7 +21,7 @@ func (s *Service) Verify(challenge Challenge) Disposition {
 // verificationCall proves that a line is the advisor's: whoever answers keys the
 // code that only the advisor sees. A voicemail keys nothing.
 func (s *Service) verificationCall(ctx context.Context, call *Call, challenge Challenge) (err error) {
-	if call.Plan, err = s.Plan(); err != nil {
+	if err := s.ask(call); err != nil {
 		return err
 	}
 	call.DID = call.Plan.CallerID

@@ -43,7 +43,7 @@ approved it, over the HTTP API, where tokens say who they are.`,
 				return answer{}, err
 			}
 			r.Kind, r.Amount, r.FromAdvisor = store.AdjustmentKind(kind), money.Amount(n), from == "advisor"
-			made, err := s.Adjust(ctx, store.Request{}, plan, operator(), r)
+			made, err := s.Adjust(ctx, store.Request{}, *plan, operator(), r)
 			if err != nil {
 				return answer{}, err
 			}

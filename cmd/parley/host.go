@@ -91,7 +91,7 @@ func startHost(ctx context.Context, c config, s *store.Store, plans *planner, ca
 	}
 	listener = netutil.LimitListener(listener, connectionsMost())
 	server := host.New(host.Config{
-		Store: s, Plan: plans.active, Ready: ready.check, TopUp: c.topUpURL, Cashier: cashier, Log: log,
+		Store: s, Plan: plans.copied, Ready: ready.check, TopUp: c.topUpURL, Cashier: cashier, Log: log,
 		Explain: explainer(s), Running: running{ready}, Asterisk: ready.connected, Trunk: ready.trunk,
 		Phones: c.phonesURL(), Origins: c.origins, SMS: c.sms(log), SignInURL: c.signInURL, PushContact: c.pushContact,
 		TrustedProxies: c.trustedProxies, AllowPrivate: c.allowPrivate,

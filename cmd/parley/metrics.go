@@ -48,9 +48,12 @@ func (p *planner) inForce(ctx context.Context) (dids []string, currency string, 
 		return nil, "", err
 	}
 	plan, err := p.version(ctx, version)
+	if err != nil {
+		return nil, "", err
+	}
 	dids = make([]string, len(plan.Numbers))
 	for i, n := range plan.Numbers {
 		dids[i] = n.DID
 	}
-	return dids, plan.Currency, err
+	return dids, plan.Currency, nil
 }

@@ -25,7 +25,7 @@ func giveTurns(ctx context.Context, s *store.Store, plans *planner, log *slog.Lo
 		plan, err := plans.active()
 		switch {
 		case err == nil:
-			err = s.GiveTurns(ctx, plan)
+			err = s.GiveTurns(ctx, *plan)
 		case errors.Is(err, ivr.ErrNoPlan): // then there are none
 			err = nil
 		}
@@ -40,7 +40,7 @@ func keepAppointments(ctx context.Context, s *store.Store, plans *planner, log *
 	for look(ctx, nil) {
 		plan, err := plans.active()
 		if err == nil {
-			err = s.DueAppointments(ctx, plan)
+			err = s.DueAppointments(ctx, *plan)
 		}
 		if err != nil && ctx.Err() == nil {
 			log.Warn("some appointments wait", "err", err)

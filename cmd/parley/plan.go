@@ -214,7 +214,7 @@ func (a *app) planExplain() *cobra.Command {
 			if err != nil {
 				return answer{}, err
 			}
-			e, err := explainer(s)(ctx, plan, args[1], args[0])
+			e, err := explainer(s)(ctx, *plan, args[1], args[0])
 			return say(e, "%s", strings.Join(e.Steps, "\n")), err
 		}),
 	}

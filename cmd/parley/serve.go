@@ -228,22 +228,31 @@ type planner struct {
 	store *store.Store
 
 	mu     sync.Mutex
-	parsed map[int64]dialplan.Plan
+	parsed map[int64]*dialplan.Plan
 }
 
 // active waits as long as the store does. With a shorter time of ours the driver would ask
 // a frozen Postgres to cancel, and the caller wait for that too.
-func (p *planner) active() (dialplan.Plan, error) {
+func (p *planner) active() (*dialplan.Plan, error) {
 	ctx := context.Background()
 	version, err := p.store.ActivePlan(ctx)
 	if err != nil {
-		return dialplan.Plan{}, err
+		return nil, err
 	}
 	return p.version(ctx, version)
 }
 
-// version is any saved version.
-func (p *planner) version(ctx context.Context, version int64) (dialplan.Plan, error) {
+// copied is active for those who may change what they get.
+func (p *planner) copied() (plan dialplan.Plan, err error) {
+	active, err := p.active()
+	if err == nil {
+		plan = *active
+	}
+	return plan, err
+}
+
+// version is any saved version, which nobody changes.
+func (p *planner) version(ctx context.Context, version int64) (*dialplan.Plan, error) {
 	p.mu.Lock()
 	plan, known := p.parsed[version]
 	p.mu.Unlock()
@@ -252,19 +261,20 @@ func (p *planner) version(ctx context.Context, version int64) (dialplan.Plan, er
 	}
 	text, err := p.store.Plan(ctx, version)
 	if err != nil {
-		return dialplan.Plan{}, err
+		return nil, err
 	}
-	if plan, err = dialplan.Parse([]byte(text)); err != nil {
-		return dialplan.Plan{}, fmt.Errorf("plan %d cannot be read by this program; activate another: %w", version, err)
+	parsed, err := dialplan.Parse([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("plan %d cannot be read by this program; activate another: %w", version, err)
 	}
-	plan.Version = version
+	parsed.Version = version
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.parsed == nil {
-		p.parsed = map[int64]dialplan.Plan{}
+		p.parsed = map[int64]*dialplan.Plan{}
 	}
-	p.parsed[version] = plan
-	return plan, nil
+	p.parsed[version] = &parsed
+	return &parsed, nil
 }
 
 // challengesEvery is how often requested verification calls are looked for where
