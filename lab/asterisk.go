@@ -95,6 +95,7 @@ func startAsterisk(ctx context.Context, inst installation, r *run, o Options) (*
 		logs:    []string{filepath.Join(a.LogDir, "messages.log")},
 		ready:   a.ping,
 		closing: syscall.SIGKILL,
+		nice:    onThePhone,
 	})
 	return a, a.Start(ctx)
 }

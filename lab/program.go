@@ -13,7 +13,7 @@ import (
 func (l *Lab) Program(name, path string, args, env []string, ready func(context.Context) error) *Service {
 	s := &Service{
 		name: name, path: path, args: args, env: env, dir: l.run.dir,
-		ready: ready, closing: syscall.SIGTERM,
+		ready: ready, closing: syscall.SIGTERM, nice: onThePhone,
 	}
 	l.run.add(s)
 	return s

@@ -19,6 +19,10 @@ import (
 // readyTimeout bounds a start on a machine that is busy with other things.
 const readyTimeout = 60 * time.Second
 
+// onThePhone is the nice of what people on the telephone wait for: it goes before the
+// databases, whose work is mostly for later.
+const onThePhone = -5
+
 // Service is one server of a lab. Kill, Stop, Cont and Start break and mend it on the
 // same ports and the same data; all of them act on the whole tree of its processes.
 type Service struct {
@@ -31,6 +35,7 @@ type Service struct {
 	logs    []string                    // further log files, for error messages
 	ready   func(context.Context) error // asks once whether the service serves
 	closing syscall.Signal              // ends it and frees what the kernel holds for it
+	nice    int                         // before whom it has the processor, as in packaging's units; 0 where we may not say
 
 	mu   sync.Mutex
 	pid  int
@@ -88,6 +93,7 @@ func (s *Service) launch() error {
 	go func() {
 		runtime.LockOSThread()
 		defer close(done)
+		_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, s.nice) // this thread's, and so the process's
 		if err := cmd.Start(); err != nil {
 			started <- err
 			return
