@@ -256,6 +256,8 @@ func TestCommandsThatGoTogetherKeepTheirOrder(t *testing.T) {
 		t.Errorf("%v", errs)
 	}
 	want := []string{"POST /ari/a", "POST /ari/b", "POST /ari/c", "POST /ari/b", "POST /ari/lost"}
+	mu.Lock()
+	defer mu.Unlock()
 	if !slices.Equal(done, want) || len(connections) != 1 {
 		t.Errorf("on %d connections: %q", len(connections), done)
 	}
