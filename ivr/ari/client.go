@@ -46,6 +46,7 @@ type command struct {
 	path    string // made by [path]
 	query   url.Values
 	body    any           // sent as JSON unless nil
+	text    []byte        // which it is, once [client.do] has written it
 	within  time.Duration // for one try; 0 means commandTime
 	op      string        // names the command in errors where the path must not
 	once    bool          // doing it twice would do harm, so it is never sent again
@@ -78,7 +79,7 @@ func newClient(base, user, password string) *client {
 		observer: unobserved{},
 		base:     base,
 		auth:     "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)),
-		conns:    &connections{to: cmp.Or(to, &url.URL{})},
+		conns:    &connections{to: to},
 	}
 	if err != nil || to.Hostname() == "" || to.Scheme != "http" {
 		c.bar(errors.New("ari: Asterisk's address must be as http://127.0.0.1:8088/ari, and not https"))
@@ -92,16 +93,15 @@ func (c *client) bar(why error) { c.barred.CompareAndSwap(nil, &why) }
 // do sends a command and decodes the answer unless answer is nil. What is safe to
 // send twice is tried again when no answer comes; a refusal is an answer.
 func (c *client) do(ctx context.Context, cmd command, answer any) error {
-	var body []byte
 	if cmd.body != nil {
 		var err error
-		if body, err = json.Marshal(cmd.body); err != nil {
+		if cmd.text, err = json.Marshal(cmd.body); err != nil {
 			return fmt.Errorf("ari: %s: %w", cmd.name(), err)
 		}
 	}
 	pause := pauseFirst
 	for try := 1; ; try++ {
-		err := c.send(ctx, cmd, body, answer)
+		err := c.send(ctx, cmd, answer)
 		switch {
 		case refused(err, http.StatusConflict) && cmd.confirm != "":
 			if c.do(ctx, command{method: "GET", path: cmd.confirm}, answer) == nil {
@@ -125,12 +125,10 @@ func (c *client) do(ctx context.Context, cmd command, answer any) error {
 }
 
 // send sends a command once.
-func (c *client) send(ctx context.Context, cmd command, body []byte, answer any) error {
-	var request bytes.Buffer
-	c.write(&request, cmd, body)
-	answers, err := c.exchange(ctx, cmp.Or(cmd.within, commandTime), request.Bytes(), cmd.method)
+func (c *client) send(ctx context.Context, cmd command, answer any) error {
+	answers, err := c.exchange(ctx, cmd)
 	if err != nil {
-		return fmt.Errorf("ari: %s: %w", cmd.name(), err)
+		return err
 	}
 	if err := answers[0].refusal(cmd); err != nil || answer == nil {
 		return err
@@ -143,40 +141,44 @@ func (c *client) send(ctx context.Context, cmd command, body []byte, answer any)
 
 // together sends commands without bodies on one connection, each right behind the one
 // before: Asterisk does them in this order, and no round trip lies between them. They are
-// sent once, and have to be answered in the time of the longest. It returns what became
-// of each.
+// sent once. It returns what became of each; what comes after a lost answer is as lost.
 func (c *client) together(ctx context.Context, cmds ...command) []error {
-	var requests bytes.Buffer
-	var methods []string
-	within := commandTime
-	for _, cmd := range cmds {
-		c.write(&requests, cmd, nil)
-		methods = append(methods, cmd.method)
-		within = max(within, cmd.within)
-	}
-	answers, err := c.exchange(ctx, within, requests.Bytes(), methods...)
+	answers, err := c.exchange(ctx, cmds...)
 	errs := make([]error, len(cmds))
 	for i, cmd := range cmds {
 		if i < len(answers) {
 			errs[i] = answers[i].refusal(cmd)
 		} else {
-			errs[i] = fmt.Errorf("ari: %s: %w", cmd.name(), err)
+			errs[i] = err
 		}
 	}
 	return errs
 }
 
-func (c *client) exchange(ctx context.Context, within time.Duration, requests []byte, methods ...string) ([]answer, error) {
+// exchange sends commands once, on one connection, and reads their answers. They have to be
+// answered in the time of the longest.
+func (c *client) exchange(ctx context.Context, cmds ...command) ([]answer, error) {
 	if why := c.barred.Load(); why != nil {
 		return nil, *why
 	}
+	var requests bytes.Buffer
+	var methods []string
+	var within time.Duration
+	for _, cmd := range cmds {
+		c.write(&requests, cmd)
+		methods = append(methods, cmd.method)
+		within = max(within, cmp.Or(cmd.within, commandTime))
+	}
 	sent := time.Now()
-	answers, err := c.conns.exchange(ctx, sent.Add(within), requests, methods...)
-	for range methods {
+	answers, err := c.conns.exchange(ctx, sent.Add(within), requests.Bytes(), methods...)
+	for range cmds {
 		c.observer.Commanded(time.Since(sent), err == nil)
 	}
 	if len(answers) > 0 {
 		c.heard()
+	}
+	if err != nil {
+		err = fmt.Errorf("ari: %s: %w", cmds[len(answers)].name(), err)
 	}
 	return answers, err
 }
@@ -190,17 +192,17 @@ func (a answer) refusal(cmd command) error {
 
 // write writes a command as HTTP/1.1 has it. Path and query are escaped, so that neither
 // can end the line they stand in.
-func (c *client) write(b *bytes.Buffer, cmd command, body []byte) {
+func (c *client) write(b *bytes.Buffer, cmd command) {
 	b.WriteString(cmd.method + " " + c.conns.to.EscapedPath() + cmd.path)
 	if len(cmd.query) > 0 {
 		b.WriteString("?" + cmd.query.Encode())
 	}
 	b.WriteString(" HTTP/1.1\r\nHost: " + c.conns.to.Host + "\r\nAuthorization: " + c.auth + "\r\n")
-	if body != nil {
+	if cmd.text != nil {
 		b.WriteString("Content-Type: application/json\r\n")
 	}
-	fmt.Fprintf(b, "Content-Length: %d\r\n\r\n", len(body))
-	b.Write(body)
+	fmt.Fprintf(b, "Content-Length: %d\r\n\r\n", len(cmd.text))
+	b.Write(cmd.text)
 }
 
 // message is what Asterisk says of a refusal: {"message":"Channel not found"},

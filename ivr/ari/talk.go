@@ -3,7 +3,6 @@ package ari
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -124,7 +123,7 @@ func (t *talk) add(ctx context.Context) error {
 	for i, l := range waited {
 		l.stopped(became[i])
 	}
-	return errors.Join(became[len(waited):]...)
+	return cmp.Or(became[len(waited):]...)
 }
 
 // failed explains why the legs could not be joined: mostly, one has just left.
