@@ -267,24 +267,15 @@ func (s *Service) talk(ctx context.Context, call *Call) error {
 }
 
 // join begins the talk. At no instant may it be without an end of the switch's own: what
-// the advisor's leg was given to ring is one, unless the talk must end before. When the
-// talk's beginning is known, both legs get their own, and the client's comes first.
+// the advisor's leg was given to ring is one, unless the talk must end before. The meter
+// gives both legs their own, now that the talk's beginning is known.
 func (s *Service) join(ctx context.Context, call *Call) (Talk, error) {
-	longest, _ := call.Terms.Talk(call.Held)
-	left := longest - talkTime(call.segments)
-	over := s.stage(call, Joined)
+	defer s.stage(call, Joined)()
+	left, _ := call.left()
 	if call.advisorCut == 0 || call.advisorCut > left {
 		if err := call.cutAdvisor(ctx, left+advisorCutGrace); err != nil {
 			return nil, err
 		}
 	}
-	talk, err := s.Switch.Bridge(ctx, call.ID, call.Client, call.Advisor)
-	over()
-	if err != nil {
-		return nil, err
-	}
-	deadline := talk.JoinedAt().Add(left)
-	s.cutClientAfter(ctx, call, deadline, cutGrace)
-	s.cutAdvisorAfter(ctx, call, deadline)
-	return talk, nil
+	return s.Switch.Bridge(ctx, call.ID, call.Client, call.Advisor)
 }

@@ -31,6 +31,7 @@ func (s *Service) meter(ctx context.Context, call *Call, t *talking) error {
 	call.setTalking(t)
 	defer call.setTalking(nil)
 	call.at(Talking)
+	s.cutBothAfter(ctx, call, t) // an adopted talk's advisor, too, may still have the timer that they rang with
 	watching, cancel := context.WithCancel(ctx)
 	until, err := s.watch(watching, call, t)
 	cancel()
@@ -58,14 +59,19 @@ func (s *Service) meter(ctx context.Context, call *Call, t *talking) error {
 	return err
 }
 
-// allowed is how long this segment of talk may be, when that is over, and what will
-// have ended it.
-func (c *Call) allowed(t *talking) (left time.Duration, deadline time.Time, over error) {
+// left is how long a segment of talk may be after those that are over, and what will have
+// ended it.
+func (c *Call) left() (left time.Duration, over error) {
 	longest, byMoney := c.Terms.Talk(c.Held)
 	if over = ErrTimeLimit; byMoney {
 		over = ErrFundsSpent
 	}
-	left = longest - talkTime(c.segments)
+	return longest - talkTime(c.segments), over
+}
+
+// allowed is what is left for this segment, and when that is over.
+func (c *Call) allowed(t *talking) (left time.Duration, deadline time.Time, over error) {
+	left, over = c.left()
 	return left, t.began.Add(left), over
 }
 
@@ -151,7 +157,8 @@ func (s *Service) extend(ctx context.Context, call *Call, t *talking) bool {
 	return true
 }
 
-// cutBothAfter sets the switch's own timers anew when the end of a talk has moved.
+// cutBothAfter sets the switch's own timers: when the end of a talk is known, and when it has
+// moved.
 func (s *Service) cutBothAfter(ctx context.Context, call *Call, t *talking) (left time.Duration) {
 	_, deadline, _ := call.allowed(t)
 	s.cutAdvisorAfter(ctx, call, deadline)

@@ -13,7 +13,7 @@ var mutants = []mutant.Bug{
 		"charge := min(c.Terms.Rate.Charge(talkTime(c.segments)), c.Held)",
 		"charge := c.Terms.Rate.Charge(talkTime(c.segments) + time.Minute)", 0},
 	{"ringing is charged", "meter.go", "min(t.length(until), left)", "min(until.Sub(call.StartedAt), left)", 159},
-	{"the timers of a second segment forget the first", "client_call.go", "left := longest - talkTime(call.segments)", "left := longest", 8842},
+	{"the timers of a second segment forget the first", "meter.go", "return longest - talkTime(c.segments), over", "return longest, over", 8842},
 	{"the end moves by twice what is bought", "meter.go", "call.Held += more", "call.Held += 2 * more", 390},
 	{"the advisor is left in the call", "call.go", "call.Advisor.Hangup(NormalClearing) // first of all", "// first of all", 159},
 	{"a settlement is tried once", "call.go", `s.Log.Error("call not settled; will try again"`, `return; s.Log.Error("call not settled; will try again"`, 12},

@@ -15,7 +15,7 @@ func (s *Service) Place(p Placed) Disposition {
 
 // placedCall calls the client, then the advisor, and lets them talk as in a call that
 // the client makes. The money is held before a phone rings.
-func (s *Service) placedCall(ctx context.Context, call *Call) (err error) {
+func (s *Service) placedCall(ctx context.Context, call *Call) error {
 	if err := s.ask(call); err != nil {
 		return err
 	}

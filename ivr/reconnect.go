@@ -42,8 +42,8 @@ func (c *Call) clientLost() bool {
 // reconnect asks the advisor whether to wait, then calls the client and asks whether
 // to go on. Only two keys of 1 bring them together; a voicemail presses none.
 func (s *Service) reconnect(ctx context.Context, call *Call) bool {
-	longest, _ := call.Terms.Talk(call.Held)
-	if call.Loan.ClientLine.Address == "" || longest-talkTime(call.segments) < reconnectLeast {
+	left, _ := call.left()
+	if call.Loan.ClientLine.Address == "" || left < reconnectLeast {
 		return false
 	}
 	call.at(Reconnecting)

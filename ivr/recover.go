@@ -74,8 +74,8 @@ func (s *Service) adopt(ctx context.Context, call *Call, o OpenCall, left Surviv
 		now.Version, now.Language = call.Plan.Version, call.Plan.Language
 		call.Plan = &now
 	}
-	remains := s.cutBothAfter(ctx, call, t) // the advisor's leg may still have the timer that it rang with
-	s.Log.Info("talk adopted", "call", call.ID, "left", remains.Round(time.Second))
+	_, deadline, _ := call.allowed(t)
+	s.Log.Info("talk adopted", "call", call.ID, "left", time.Until(deadline).Round(time.Second))
 	return s.meter(ctx, call, t)
 }
 

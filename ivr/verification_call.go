@@ -20,7 +20,7 @@ func (s *Service) Verify(challenge Challenge) Disposition {
 
 // verificationCall proves that a line is the advisor's: whoever answers keys the
 // code that only the advisor sees. A voicemail keys nothing.
-func (s *Service) verificationCall(ctx context.Context, call *Call, challenge Challenge) (err error) {
+func (s *Service) verificationCall(ctx context.Context, call *Call, challenge Challenge) error {
 	if err := s.ask(call); err != nil {
 		return err
 	}
