@@ -35,7 +35,7 @@ type Service struct {
 	logs    []string                    // further log files, for error messages
 	ready   func(context.Context) error // asks once whether the service serves
 	closing syscall.Signal              // ends it and frees what the kernel holds for it
-	nice    int                         // before whom it has the processor, as in packaging's units; 0 where we may not say
+	nice    int                         // as in packaging's units; 0: that of whoever starts it
 
 	mu   sync.Mutex
 	pid  int
@@ -93,7 +93,9 @@ func (s *Service) launch() error {
 	go func() {
 		runtime.LockOSThread()
 		defer close(done)
-		_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, s.nice) // this thread's, and so the process's
+		if s.nice != 0 { // who may not say so goes without
+			_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, s.nice) // this thread's, and so the process's
+		}
 		if err := cmd.Start(); err != nil {
 			started <- err
 			return
