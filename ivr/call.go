@@ -77,13 +77,12 @@ type Call struct {
 	lost        []Leg // the client's, before they were called again
 
 	cancel context.CancelCauseFunc // ends the script
+	wake   chan struct{}           // holds one: the meter is to look for money and for a plan
 
 	mu       sync.Mutex     // guards what others than the call's goroutine read or write
 	talking  *talking       // read by the prover
 	live     LiveCall       // read by whoever watches
 	newPlan  *dialplan.Plan // to be followed from now on
-	wake     func()         // wakes the meter; nil while it does not wait
-	woken    bool           // it is to look as soon as it would wait
 	declined int            // purchases in this call
 	stages   []Stage        // that are over
 
@@ -95,6 +94,7 @@ type talking struct {
 	Talk
 	number int       // of the segment, from 1
 	began  time.Time // before talk.JoinedAt where the talk was adopted
+	since  time.Time // this process meters it
 	proved time.Time // for the last time; the prover's alone
 }
 
@@ -118,13 +118,10 @@ func (s *Service) Serve(client Leg, did, ani string) {
 // returns the script's error after the call is settled. The script's context ends
 // when the program is asked to stop.
 func (s *Service) frame(call *Call, script func(context.Context, *Call) error) error {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	call.cancel = cancel
-	s.register(call)
-	defer s.forget(call)
+	ctx := s.register(call)
 	why := s.run(ctx, call, script)
 	s.conclude(ctx, call, why)
+	s.forget(call)
 	return why
 }
 
@@ -246,10 +243,11 @@ func (s *Service) begin(kind Kind, did, ani string) *Call {
 	return call
 }
 
-// register lists a call among those that are up, and ends its script when the program is
-// asked to stop.
-func (s *Service) register(call *Call) {
+// register lists a call among those that are up, and returns its script's context.
+func (s *Service) register(call *Call) (ctx context.Context) {
 	s.stopping.Do(func() { context.AfterFunc(s.Stopping, s.stop) })
+	ctx, call.cancel = context.WithCancelCause(context.Background())
+	call.wake = make(chan struct{}, 1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.live == nil {
@@ -259,6 +257,7 @@ func (s *Service) register(call *Call) {
 	if s.Stopping.Err() != nil {
 		call.cancel(ErrShutdown)
 	}
+	return ctx
 }
 
 func (s *Service) stop() {
@@ -270,6 +269,7 @@ func (s *Service) stop() {
 }
 
 func (s *Service) forget(call *Call) {
+	call.cancel(nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.live, call.ID)

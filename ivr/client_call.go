@@ -24,24 +24,23 @@ const (
 // and lets the two talk for as long as money and limits allow. Whatever it returns,
 // the frame says the last words, hangs up and settles.
 func (s *Service) clientCall(ctx context.Context, call *Call) error {
-	return s.talks(ctx, call, s.firstTalk)
+	return s.talks(ctx, call, s.welcome)
 }
 
-// firstTalk is a client's call from its answer to the end of the talk. A client who
-// hangs up ends ctx, so whichever step is waiting returns and the call unwinds from
-// there.
-func (s *Service) firstTalk(ctx context.Context, call *Call) error {
+// welcome takes a client from the answer to the talk. A client who hangs up ends ctx, so
+// whichever step is waiting returns and the call unwinds from there.
+func (s *Service) welcome(ctx context.Context, call *Call) (*talking, error) {
 	if err := s.answer(ctx, call); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.identify(ctx, call); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.beOnTime(ctx, call); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.hold(ctx, call); err != nil {
-		return err
+		return nil, err
 	}
 	return s.putThrough(ctx, call)
 }
@@ -51,15 +50,15 @@ func (s *Service) answer(ctx context.Context, call *Call) error {
 	return call.Client.Answer(ctx)
 }
 
-// putThrough rings the advisor for a client whose money is held, and lets them talk.
-func (s *Service) putThrough(ctx context.Context, call *Call) error {
+// putThrough rings the advisor for a client whose money is held, and joins the two.
+func (s *Service) putThrough(ctx context.Context, call *Call) (*talking, error) {
 	if err := s.tellPrice(ctx, call); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.ring(ctx, call); err != nil {
-		return err
+		return nil, err
 	}
-	return s.talk(ctx, call)
+	return s.join(ctx, call)
 }
 
 // identify finds whom the number is lent to and for which advisor, by the number
@@ -253,29 +252,28 @@ func (s *Service) accept(ctx context.Context, call *Call) error {
 	}
 }
 
-// talk joins the two and meters them. The hold is the meter: the time it buys is
-// known before anyone speaks, so only a deadline has to be watched.
-func (s *Service) talk(ctx context.Context, call *Call) error {
-	talk, err := s.join(ctx, call)
-	if err != nil {
-		if ctx.Err() == nil && call.Advisor.Context().Err() != nil {
-			return ErrDeclined // the advisor accepted, and hung up all the same
-		}
-		return err
-	}
-	return s.meter(ctx, call, &talking{Talk: talk, number: len(call.segments) + 1, began: talk.JoinedAt()})
-}
-
-// join begins the talk. At no instant may it be without an end of the switch's own: what
-// the advisor's leg was given to ring is one, unless the talk must end before. The meter
-// gives both legs their own, now that the talk's beginning is known.
-func (s *Service) join(ctx context.Context, call *Call) (Talk, error) {
+// join begins a segment of talk. At no instant may it be without an end of the switch's
+// own: what the advisor's leg was given to ring is one, unless the talk must end before. The
+// meter gives both legs their own, now that the talk's beginning is known.
+func (s *Service) join(ctx context.Context, call *Call) (*talking, error) {
 	defer s.stage(call, Joined)()
 	left, _ := call.left()
 	if call.advisorCut == 0 || call.advisorCut > left {
 		if err := call.cutAdvisor(ctx, left+advisorCutGrace); err != nil {
-			return nil, err
+			return nil, call.notJoined(ctx, err)
 		}
 	}
-	return s.Switch.Bridge(ctx, call.ID, call.Client, call.Advisor)
+	talk, err := s.Switch.Bridge(ctx, call.ID, call.Client, call.Advisor)
+	if err != nil {
+		return nil, call.notJoined(ctx, err)
+	}
+	return &talking{Talk: talk, number: len(call.segments) + 1, began: talk.JoinedAt()}, nil
+}
+
+// notJoined is why: an advisor who accepted, and hung up all the same, has declined.
+func (c *Call) notJoined(ctx context.Context, err error) error {
+	if ctx.Err() == nil && c.Advisor.Context().Err() != nil {
+		return ErrDeclined
+	}
+	return err
 }

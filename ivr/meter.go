@@ -24,17 +24,26 @@ const (
 )
 
 // meter watches a talk until someone leaves or its time is over, warns the client
-// on the way, and adds the talk to the call's segments.
-func (s *Service) meter(ctx context.Context, call *Call, t *talking) error {
+// on the way, and adds the talk to the call's segments. The hold is the meter: the time it
+// buys is known before anyone speaks, so only a deadline has to be watched. enough ends
+// ctx, and with it whatever is still asked of the client.
+func (s *Service) meter(ctx context.Context, enough func(), call *Call, t *talking) error {
 	call.ended, call.cutBySwitch = nil, false
-	defer s.stage(call, Talked)()
+	t.since = time.Now()
 	call.setTalking(t)
 	defer call.setTalking(nil)
 	call.at(Talking)
 	s.cutBothAfter(ctx, call, t) // an adopted talk's advisor, too, may still have the timer that they rang with
-	watching, cancel := context.WithCancel(ctx)
-	until, err := s.watch(watching, call, t)
-	cancel()
+	return s.tally(enough, call, t, s.watch(ctx, call, t))
+}
+
+// tally adds a talk to the call's segments, and says what ended it. It is apart from meter
+// because what it works with would lie on the stack of every talk for as long as that goes
+// on.
+func (s *Service) tally(enough func(), call *Call, t *talking, err error) error {
+	defer s.staged(call, Talked, t.since)
+	until := t.SeenAt()
+	enough()
 	call.asking.Lock() // until the leg is ours alone again
 	call.asking.Unlock()
 	if errors.Is(err, ErrShutdown) {
@@ -75,54 +84,60 @@ func (c *Call) allowed(t *talking) (left time.Duration, deadline time.Time, over
 	return left, t.began.Add(left), over
 }
 
-// Causes that wake the meter before a talk's end.
-var (
-	errWake  = errors.New("the end of the talk comes nearer")
-	errWoken = errors.New("there is new money, or a new plan")
-)
-
 // watch waits for the talk's end. At each of the plan's warnings, and once more just
 // before the end, it looks for money that has come in and moves the end away; where
-// there is none, it tells the client alone how much time is left.
-func (s *Service) watch(ctx context.Context, call *Call, t *talking) (until time.Time, err error) {
+// there is none, it tells the client alone how much time is left. It returns nil when
+// someone has left.
+func (s *Service) watch(ctx context.Context, call *Call, t *talking) error {
 	for {
-		_, deadline, over := call.allowed(t)
-		before, wake := nextWake(call.Terms.Warnings, deadline), errWake
-		if before == 0 {
-			wake = over
-		}
-		waiting, stop := call.wakeable(ctx, deadline.Add(-before), wake)
-		until, err = t.Wait(waiting)
-		stop()
-		switch {
-		case errors.Is(err, errWoken):
+		wait, before := s.nextWake(call, t)
+		select {
+		case <-t.Over():
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-call.wake:
 			s.revise(ctx, call, t)
 			s.extend(ctx, call, t)
-		case !errors.Is(err, errWake):
-			return until, err
-		case s.extend(ctx, call, t):
-		case before == lastStretch:
-			s.cutClientAfter(ctx, call, deadline, livingGrace)
-		default:
-			s.warn(ctx, call, before)
+		case <-time.After(wait):
+			if err := s.comesNearer(ctx, call, t, before); err != nil {
+				return err
+			}
 		}
 		call.at(Talking)
 	}
 }
 
-// nextWake is how long before the deadline the meter has to do something next; 0 is
-// the deadline itself.
-func nextWake(warnings []time.Duration, deadline time.Time) time.Duration {
-	now := time.Now()
-	for _, before := range warnings { // the longest first
-		if deadline.Add(-before).After(now) {
-			return before
+// comesNearer does what is to be done so long before the end of a talk. At the end itself
+// it returns why it is over.
+func (s *Service) comesNearer(ctx context.Context, call *Call, t *talking, before time.Duration) error {
+	_, deadline, over := call.allowed(t)
+	switch {
+	case before == 0:
+		return over
+	case s.extend(ctx, call, t):
+	case before == lastStretch:
+		s.cutClientAfter(ctx, call, deadline, livingGrace)
+	default:
+		s.warn(ctx, call, before)
+	}
+	return nil
+}
+
+// nextWake is how long the meter may wait until it has to do something next, and how long
+// before the talk's end that is; 0 is the end itself.
+func (s *Service) nextWake(call *Call, t *talking) (wait, before time.Duration) {
+	_, deadline, _ := call.allowed(t)
+	left := time.Until(deadline)
+	for _, before := range call.Terms.Warnings { // the longest first
+		if left > before {
+			return left - before, before
 		}
 	}
-	if deadline.Add(-lastStretch).After(now) {
-		return lastStretch
+	if left > lastStretch {
+		return left - lastStretch, lastStretch
 	}
-	return 0
+	return left, 0
 }
 
 // extend holds what money has come in since the talk began, and then moves the

@@ -120,16 +120,15 @@ type Talk interface {
 	// JoinedAt is when the second of them was joined.
 	JoinedAt() time.Time
 
-	// SeenAt is the last moment at which both were known to be joined.
+	// Over is closed once either has left.
+	Over() <-chan struct{}
+
+	// SeenAt is the last moment at which both were known to hear each other.
 	SeenAt() time.Time
 
 	// Unheard is how much of the talk until then cannot be proved: the switch, through
 	// which all sound goes, gave no sign of life.
 	Unheard(until time.Time) time.Duration
-
-	// Wait returns when either leg has left, with nil, or when ctx ends first,
-	// with its cause. The time is until when both could hear each other.
-	Wait(ctx context.Context) (until time.Time, err error)
 }
 
 // Survivor is what a call left behind in the switch when its program died.

@@ -18,18 +18,21 @@ const (
 	ringAgain     = 25 * time.Second
 )
 
-// talks runs a talk and, where the client is lost in it without hanging up, joins
-// the two again if both consent: the same call, on the same hold, with one segment
+// talks begins a talk, meters it and, where the client is lost in it without hanging up,
+// joins the two again if both consent: the same call, on the same hold, with one segment
 // of talk more. Time that passes in between is not charged.
-func (s *Service) talks(ctx context.Context, call *Call, talk func(context.Context, *Call) error) error {
+func (s *Service) talks(ctx context.Context, call *Call, begin func(context.Context, *Call) (*talking, error)) error {
 	for {
 		up, cancel := whileUp(ctx, call.Client)
-		err := talk(up, call)
+		t, err := begin(up, call)
+		if err == nil {
+			err = s.meter(up, cancel, call, t)
+		}
 		cancel()
 		if err != nil || !call.clientLost() || !s.reconnect(ctx, call) {
 			return err
 		}
-		talk = s.talk
+		begin = s.join
 	}
 }
 

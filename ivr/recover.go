@@ -42,7 +42,7 @@ func (s *Service) Recover(ctx context.Context) error {
 			call.Client, call.Advisor = left.Client, left.Advisor
 			s.recovered(Adopted)
 			go s.frame(call, func(ctx context.Context, call *Call) error {
-				return s.talks(ctx, call, func(ctx context.Context, call *Call) error { return s.adopt(ctx, call, o, left) })
+				return s.talks(ctx, call, func(context.Context, *Call) (*talking, error) { return s.adopt(call, o, left), nil })
 			})
 			continue
 		}
@@ -57,8 +57,8 @@ func (s *Service) Recover(ctx context.Context) error {
 	return nil
 }
 
-// adopt goes on metering a talk that outlived its program.
-func (s *Service) adopt(ctx context.Context, call *Call, o OpenCall, left Survivor) error {
+// adopt is the segment of talk that outlived its program.
+func (s *Service) adopt(call *Call, o OpenCall, left Survivor) *talking {
 	t := &talking{Talk: left.Talk, number: segmentOf(left.Client.ID()), began: o.Began}
 	// The switch knows since when they talk. Where it has that from a clock that can be
 	// set, the ledger's word goes before, since the two may disagree; but it may lack the
@@ -76,7 +76,7 @@ func (s *Service) adopt(ctx context.Context, call *Call, o OpenCall, left Surviv
 	}
 	_, deadline, _ := call.allowed(t)
 	s.Log.Info("talk adopted", "call", call.ID, "left", time.Until(deadline).Round(time.Second))
-	return s.meter(ctx, call, t)
+	return t
 }
 
 // closeOrphan settles a call whose program died and of which nothing talks any

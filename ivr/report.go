@@ -93,14 +93,17 @@ const (
 // stage times a part of a call, from now until over is called.
 func (s *Service) stage(call *Call, name StageName) (over func()) {
 	began := time.Now()
-	return func() {
-		stage := Stage{name, began, time.Since(began)}
-		call.mu.Lock()
-		call.stages = append(call.stages, stage)
-		call.mu.Unlock()
-		if s.Observer != nil {
-			s.Observer.Staged(call.Kind, stage)
-		}
+	return func() { s.staged(call, name, began) }
+}
+
+// staged notes a stage that is over.
+func (s *Service) staged(call *Call, name StageName, began time.Time) {
+	stage := Stage{name, began, time.Since(began)}
+	call.mu.Lock()
+	call.stages = append(call.stages, stage)
+	call.mu.Unlock()
+	if s.Observer != nil {
+		s.Observer.Staged(call.Kind, stage)
 	}
 }
 

@@ -91,34 +91,11 @@ func (s *Service) tellInTalk(ctx context.Context, call *Call, what Prompt) {
 	}
 }
 
-// wakeable is ctx until the meter is woken, or until at, which ends it for the reason why. A
-// call that was woken while the meter did not wait is so at once.
-func (c *Call) wakeable(ctx context.Context, at time.Time, why error) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(time.Until(at), func() { cancel(why) })
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.woken {
-		c.woken = false
-		cancel(errWoken)
-	}
-	c.wake = func() { cancel(errWoken) }
-	return ctx, func() {
-		timer.Stop()
-		cancel(nil)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.wake = nil
-	}
-}
-
-// wakeMeter has the meter look for money and for a plan to follow.
+// wakeMeter has the meter look for money and for a plan to follow: at once, or as soon as
+// it watches.
 func (c *Call) wakeMeter() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.wake == nil {
-		c.woken = true
-		return
+	select {
+	case c.wake <- struct{}{}:
+	default: // it is to look already
 	}
-	c.wake()
 }

@@ -194,7 +194,7 @@ func (o *owner) serve(ctx context.Context) error {
 	background.Go(func() { o.neighbours(ctx, asterisk, service) })
 
 	log.Info("serving", "asterisk", c.asteriskURL, "epoch", o.ownership.Epoch, "gap", o.ownership.Idle+time.Since(owned))
-	why := asterisk.Serve(ctx, func(call ari.Incoming) { service.Serve(call.Leg, call.DID, call.ANI) })
+	why := asterisk.Serve(ctx, service)
 
 	idle := time.Now()
 	log.Info("stopping", "live", service.Live(), "why", why)

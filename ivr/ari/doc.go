@@ -19,7 +19,7 @@
 //
 //	native.Connect(&native.Options{})   Open(ctx, Config{}), which gives up when ctx ends
 //	ari.Client, Application             Switch, Config.App
-//	StasisStart, then a handler         Switch.Serve: a goroutine for each Incoming
+//	StasisStart, then a handler         Switch.Serve: a goroutine for each
 //	ChannelHandle                       ivr.Leg
 //	channel.StageOriginate, Exec        Switch.Dial: asks, rings, and says why not
 //	channel.Answer, Hangup              Leg.Answer, Leg.Hangup(cause)

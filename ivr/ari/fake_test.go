@@ -355,13 +355,17 @@ func (l listener) Accept() (net.Conn, error) {
 	return &wire{Conn: c}, nil
 }
 
+type handlerFunc func(incoming)
+
+func (f handlerFunc) Serve(client ivr.Leg, did, ani string) { f(incoming{client, did, ani}) }
+
 // calls serves a switch and hands out what comes in.
-func calls(t *testing.T, s *Switch) <-chan Incoming {
+func calls(t *testing.T, s *Switch) <-chan incoming {
 	t.Helper()
-	in := make(chan Incoming, 10_000)
+	in := make(chan incoming, 10_000)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, func(call Incoming) { in <- call }) }()
+	go func() { done <- s.Serve(ctx, handlerFunc(func(call incoming) { in <- call })) }()
 	t.Cleanup(func() {
 		cancel()
 		<-done

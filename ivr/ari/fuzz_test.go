@@ -61,8 +61,8 @@ func FuzzEvents(f *testing.F) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, call := range s.early {
-			mayBeNumber(t, call.DID)
-			mayBeNumber(t, call.ANI)
+			mayBeNumber(t, call.did)
+			mayBeNumber(t, call.ani)
 		}
 	})
 }

@@ -22,7 +22,7 @@ func inbound(t *testing.T) (*fake, *Switch, ivr.Leg) {
 	s := f.open()
 	in := calls(t, s)
 	f.incoming("pbx-1", "493055501001", "+4915112345678")
-	return f, s, next(t, in).Leg
+	return f, s, next(t, in).leg
 }
 
 func TestACallThatComesInIsServedOnce(t *testing.T) {
@@ -32,14 +32,14 @@ func TestACallThatComesInIsServedOnce(t *testing.T) {
 	in := calls(t, s)
 	f.incoming("pbx-1", "493055501001", "4915112345678")
 	call := next(t, in)
-	if call.DID != "+493055501001" || call.ANI != "+4915112345678" {
-		t.Errorf("DID %q, ANI %q", call.DID, call.ANI)
+	if call.did != "+493055501001" || call.ani != "+4915112345678" {
+		t.Errorf("DID %q, ANI %q", call.did, call.ani)
 	}
 	f.destroy("pbx-1", 16, 0)
-	departure(t, call.Leg)
+	departure(t, call.leg)
 	f.incoming("pbx-2", "493055501001", "")
-	if second := next(t, in); second.Leg.ID() != "pbx-2" {
-		t.Errorf("served %s", second.Leg.ID())
+	if second := next(t, in); second.leg.ID() != "pbx-2" {
+		t.Errorf("served %s", second.leg.ID())
 	}
 	if len(in) > 0 {
 		t.Error("a call was served twice")
@@ -64,7 +64,7 @@ func TestACallBeforeServeWaitsForIt(t *testing.T) {
 	f.incoming("pbx-1", "493055501001", "")
 	f.incoming("pbx-2", "493055501001", "")
 	in := calls(t, s)
-	got := map[string]bool{next(t, in).Leg.ID(): true, next(t, in).Leg.ID(): true}
+	got := map[string]bool{next(t, in).leg.ID(): true, next(t, in).leg.ID(): true}
 	if !got["pbx-1"] || !got["pbx-2"] {
 		t.Errorf("served %v", got)
 	}
@@ -75,7 +75,7 @@ func TestAfterServeTheDialplanApologises(t *testing.T) {
 	s := f.open()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	served := make(chan error)
-	go func() { served <- s.Serve(ctx, func(Incoming) { t.Error("a call was served") }) }()
+	go func() { served <- s.Serve(ctx, handlerFunc(func(incoming) { t.Error("a call was served") })) }()
 	cancel(ivr.ErrShutdown)
 	if err := next(t, served); err != ivr.ErrShutdown {
 		t.Errorf("Serve returned %v", err)
@@ -384,7 +384,7 @@ func TestAWhisperIsNoCall(t *testing.T) {
 	s := f.open()
 	in := calls(t, s)
 	f.incoming("pbx-1", "493055501001", "")
-	leg := next(t, in).Leg
+	leg := next(t, in).leg
 	if err := leg.Whisper(context.Background(), "en", "one-minute"); err != nil {
 		t.Fatal(err)
 	}

@@ -70,13 +70,13 @@ func TestManyEventsAreNeitherLostNorDelayed(t *testing.T) {
 	s := f.openAs(slow)
 	stuck := make(chan struct{})
 	defer close(stuck)
-	in := make(chan Incoming, 1000)
+	in := make(chan incoming, 1000)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go s.Serve(ctx, func(call Incoming) {
+	go s.Serve(ctx, handlerFunc(func(call incoming) {
 		in <- call
 		<-stuck // a handler that never returns
-	})
+	}))
 	const calls, keys = 250, 40 // 10,000 keys
 	for i := range calls {
 		f.incoming(fmt.Sprint("pbx-", i), "493055501001", "")
@@ -90,7 +90,7 @@ func TestManyEventsAreNeitherLostNorDelayed(t *testing.T) {
 		}
 	}
 	for range calls {
-		leg := next(t, in).Leg
+		leg := next(t, in).leg
 		got, err := leg.Gather(context.Background(), "en", ivr.Entry{Most: keys, First: soon, Between: soon})
 		if got != want || err != nil {
 			t.Fatalf("%s: %q, %v", leg.ID(), got, err)
@@ -134,11 +134,11 @@ func TestAnEventWithoutEndIsNotReadToItsEnd(t *testing.T) {
 func TestAReplacedProcessTouchesNothingMore(t *testing.T) {
 	f := newFake(t)
 	s := f.open()
-	in := make(chan Incoming, 1)
+	in := make(chan incoming, 1)
 	served := make(chan error)
-	go func() { served <- s.Serve(context.Background(), func(call Incoming) { in <- call }) }()
+	go func() { served <- s.Serve(context.Background(), handlerFunc(func(call incoming) { in <- call })) }()
 	f.incoming("pbx-1", "493055501001", "")
-	leg := next(t, in).Leg
+	leg := next(t, in).leg
 
 	other := f.open()
 	if err := next(t, served); err != ErrReplaced {

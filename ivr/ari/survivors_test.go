@@ -97,10 +97,8 @@ func TestNothingIsCertainOfAGap(t *testing.T) {
 func TestATalkOutlivesAGap(t *testing.T) {
 	f, s, client, advisor, talk := talking(t)
 	inGap(f, s, func() {})
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if _, err := talk.Wait(ctx); err == nil || client.Context().Err() != nil || advisor.Context().Err() != nil {
-		t.Errorf("%v", err)
+	if isOver(talk) || client.Context().Err() != nil || advisor.Context().Err() != nil {
+		t.Error("the talk has ended, or a leg")
 	}
 	f.destroy("pbx-1", 16, 0)
 	until(t, talk)
@@ -117,9 +115,7 @@ func TestCouldNotAskIsNotGone(t *testing.T) {
 	if _, err := s.Survivors(context.Background()); err == nil {
 		t.Error("survivors of a list that failed")
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if _, err := talk.Wait(ctx); err == nil {
+	if isOver(talk) {
 		t.Error("the talk has ended")
 	}
 	f.with(func() { f.failLists = 0 })
@@ -138,7 +134,7 @@ func TestACallOfTheGapIsServed(t *testing.T) {
 		})
 	})
 	call := next(t, in)
-	if call.Leg.ID() != "pbx-7" || call.DID != "+493055501001" || call.ANI != "+4915112345678" {
+	if call.leg.ID() != "pbx-7" || call.did != "+493055501001" || call.ani != "+4915112345678" {
 		t.Errorf("%+v", call)
 	}
 	f.emit(j{"type": "StasisStart", "args": []string{"in", "493055501001"}, "channel": j{"id": "pbx-7"}}) // late
@@ -217,10 +213,10 @@ func TestWhatBelongsToNobodyIsEndedAfterAGap(t *testing.T) {
 // It came and went while we listed: the list is older than the events.
 func TestEventsThatComeWhileWeListCountAfterIt(t *testing.T) {
 	f, s, client, advisor, _ := talking(t)
-	in := make(chan Incoming, 10)
+	in := make(chan incoming, 10)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go s.Serve(ctx, func(call Incoming) { in <- call })
+	go s.Serve(ctx, handlerFunc(func(call incoming) { in <- call }))
 	var listed bool
 	f.with(func() {
 		f.answer = func(method, path string, w http.ResponseWriter) int {
@@ -253,7 +249,7 @@ func TestEventsThatComeWhileWeListCountAfterIt(t *testing.T) {
 	if advisor.Context().Err() != nil {
 		t.Error("the other leg has ended")
 	}
-	if call := next(t, in); call.Leg.ID() != "pbx-ghost" || departure(t, call.Leg).Lost {
+	if call := next(t, in); call.leg.ID() != "pbx-ghost" || departure(t, call.leg).Lost {
 		t.Errorf("%v", call)
 	}
 	settle(f)
@@ -344,8 +340,8 @@ func TestTheSurvivorsOfAnotherProcessAreTold(t *testing.T) {
 	departure(t, survivors[1].Advisor)
 	f.cut()
 	f.incoming("pbx-9", "493055501001", "")
-	if call := next(t, in); call.Leg.ID() != "pbx-9" {
-		t.Errorf("served %s", call.Leg.ID())
+	if call := next(t, in); call.leg.ID() != "pbx-9" {
+		t.Errorf("served %s", call.leg.ID())
 	}
 }
 
@@ -356,8 +352,8 @@ func TestACallThatComesWhileWeOpenIsNoSurvivor(t *testing.T) {
 	s := f.open()
 	in := calls(t, s)
 	f.emit(j{"type": "StasisStart", "args": []string{"in", "493055501001"}, "channel": j{"id": "pbx-1"}})
-	if call := next(t, in); call.Leg.ID() != "pbx-1" {
-		t.Errorf("served %s", call.Leg.ID())
+	if call := next(t, in); call.leg.ID() != "pbx-1" {
+		t.Errorf("served %s", call.leg.ID())
 	}
 	if survivors, err := s.Survivors(context.Background()); len(survivors) > 0 || err != nil {
 		t.Errorf("%v, %v", survivors, err)

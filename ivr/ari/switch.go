@@ -70,10 +70,16 @@ type Prompts interface {
 	Media(language string, p ivr.Prompt) (uri string, length time.Duration, err error)
 }
 
-// Incoming is a call that has come in.
-type Incoming struct {
-	Leg      ivr.Leg
-	DID, ANI string // E.164 with +, or "" where it is withheld or no number
+// Handler runs one call that has come in, as [ivr.Service.Serve] does. Numbers are E.164 with
+// +, or "" where they are withheld or none.
+type Handler interface {
+	Serve(client ivr.Leg, did, ani string)
+}
+
+// incoming is a call that has come in.
+type incoming struct {
+	leg      ivr.Leg
+	did, ani string
 }
 
 // ErrClosed ends a [Switch] that was closed.
@@ -115,8 +121,8 @@ type Switch struct {
 	broken    error     // why the last connection ended
 	startup   string    // when Asterisk says it was started
 	opened    bool      // ready is closed
-	serve     func(Incoming)
-	early     []Incoming // came in before Serve was called
+	handler   Handler
+	early     []incoming // came in before Serve was called
 	refusing  bool
 	draining  bool // calls that come in are for other nodes
 }
@@ -164,7 +170,7 @@ func open(ctx context.Context, cfg Config, t timing) (*Switch, error) {
 // process finds them, or the time set by CutAfter ends them.
 func (s *Switch) Close() {
 	s.mu.Lock()
-	s.refusing, s.serve = true, nil
+	s.refusing, s.handler = true, nil
 	s.mu.Unlock()
 	s.gate.Lock()
 	s.closing = true
@@ -226,14 +232,14 @@ func (s *Switch) Epoch() uint64 {
 	return s.epoch
 }
 
-// Serve calls handle in a goroutine of its own for each call that comes in, until
+// Serve has handler run each call that comes in, in a goroutine of its own, until
 // ctx ends or the switch does, and returns the cause. After that the dialplan
 // apologises to whoever calls; the calls that are up go on.
-func (s *Switch) Serve(ctx context.Context, handle func(Incoming)) error {
+func (s *Switch) Serve(ctx context.Context, handler Handler) error {
 	s.mu.Lock()
-	s.serve, s.refusing = handle, false
+	s.handler, s.refusing = handler, false
 	for _, call := range s.early {
-		go handle(call)
+		go handler.Serve(call.leg, call.did, call.ani)
 	}
 	s.early = nil
 	s.mu.Unlock()
@@ -242,7 +248,7 @@ func (s *Switch) Serve(ctx context.Context, handle func(Incoming)) error {
 	case <-s.ctx.Done():
 	}
 	s.mu.Lock()
-	s.serve, s.refusing = nil, true
+	s.handler, s.refusing = nil, true
 	s.mu.Unlock()
 	return cmp.Or(context.Cause(s.ctx), context.Cause(ctx))
 }
@@ -266,15 +272,15 @@ func (s *Switch) admit(ch channel, args []string) {
 	}
 	l.arrive()
 	l.inherited = false // not left behind, but listed before its event came
-	call := Incoming{Leg: l, ANI: number(ch.Caller.Number)}
+	call := incoming{leg: l, ani: number(ch.Caller.Number)}
 	if len(args) > 1 {
-		call.DID = number(args[1])
+		call.did = number(args[1])
 	}
 	switch {
 	case s.draining:
 		s.background(func() { s.turnAway(l) })
-	case s.serve != nil:
-		go s.serve(call)
+	case s.handler != nil:
+		go s.handler.Serve(call.leg, call.did, call.ani)
 	case s.refusing:
 		s.background(func() { s.turnAway(l) })
 	default:

@@ -277,6 +277,8 @@ func (t *talk) JoinedAt() time.Time {
 	return t.joinedAt
 }
 
+func (t *talk) Over() <-chan struct{} { return t.over }
+
 func (t *talk) SeenAt() time.Time {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
@@ -303,13 +305,4 @@ func (t *talk) Unheard(until time.Time) (sum time.Duration) {
 		sum += max(0, to.Sub(from))
 	}
 	return sum
-}
-
-func (t *talk) Wait(ctx context.Context) (until time.Time, err error) {
-	select {
-	case <-t.over:
-		return t.SeenAt(), nil
-	case <-ctx.Done():
-		return t.SeenAt(), context.Cause(ctx)
-	}
 }

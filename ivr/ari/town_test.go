@@ -101,7 +101,7 @@ type town struct {
 	lab     *lab.Lab
 	carrier *phone.Carrier
 	s       *Switch
-	in      <-chan Incoming
+	in      <-chan incoming
 	id      ivr.CallID
 }
 
@@ -156,17 +156,17 @@ func (t *town) call() (ivr.Leg, *phone.Call) {
 		dialled <- c
 	}()
 	in := next(t.T, t.in)
-	if in.DID != did || in.ANI != clients {
-		t.Errorf("came in for %q from %q", in.DID, in.ANI)
+	if in.did != did || in.ani != clients {
+		t.Errorf("came in for %q from %q", in.did, in.ani)
 	}
-	if err := in.Leg.Answer(within(t.T, soon)); err != nil {
+	if err := in.leg.Answer(within(t.T, soon)); err != nil {
 		t.Fatal(err)
 	}
 	c := next(t.T, dialled)
 	if c == nil {
 		t.FailNow()
 	}
-	return in.Leg, c
+	return in.leg, c
 }
 
 // request dials the advisor's telephone.

@@ -63,15 +63,20 @@ func (l *Leg) leave(cause ivr.Cause, lost bool, how string, args ...any) {
 // view is a leg as one copy of the program has it.
 type view struct {
 	*Leg
-	p *Program
+	p  *Program
+	up context.Context // until the leg is over, or the program
 }
 
 // View is the leg as seen by a copy of the program.
-func (p *Program) View(l *Leg) ivr.Leg { return view{l, p} }
+func (p *Program) View(l *Leg) ivr.Leg {
+	up, end := context.WithCancelCause(l.ctx)
+	context.AfterFunc(p.alive, func() { end(errDead) })
+	return view{l, p, up}
+}
 
 func (v view) ID() string { return v.id }
 
-func (v view) Context() context.Context { return v.ctx }
+func (v view) Context() context.Context { return v.up }
 
 func (v view) do(ctx context.Context, what string, args ...any) error {
 	if err := errors.Join(v.p.dead(), context.Cause(v.ctx), context.Cause(ctx)); err != nil {
@@ -194,27 +199,18 @@ type talkView struct {
 
 func (v talkView) JoinedAt() time.Time { return v.since }
 
-func (v talkView) SeenAt() time.Time { return time.Now() }
+func (v talkView) Over() <-chan struct{} { return v.parted }
 
-func (v talkView) Unheard(time.Time) time.Duration { return 0 }
-
-func (v talkView) Wait(ctx context.Context) (time.Time, error) {
+func (v talkView) SeenAt() time.Time {
 	select {
-	case <-v.p.alive.Done():
-		return time.Now(), ivr.ErrShutdown
 	case <-v.parted:
-		return v.until, nil
+		return v.until
 	default:
-	}
-	select {
-	case <-v.p.alive.Done():
-		return time.Now(), ivr.ErrShutdown
-	case <-v.parted:
-		return v.until, nil
-	case <-ctx.Done():
-		return time.Now(), context.Cause(ctx)
+		return time.Now()
 	}
 }
+
+func (v talkView) Unheard(time.Time) time.Duration { return 0 }
 
 func words(prompts []ivr.Prompt) string {
 	all := make([]string, len(prompts))

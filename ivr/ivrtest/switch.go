@@ -44,7 +44,7 @@ func (p *Program) Dial(ctx context.Context, r ivr.DialRequest) (ivr.Leg, error) 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	leg.arm(r.CutAfter - who.Answers)
-	return view{leg, p}, nil
+	return p.View(leg), nil
 }
 
 // Bridge implements [ivr.Switch].
@@ -89,13 +89,13 @@ func (p *Program) Survivors(ctx context.Context) (left []ivr.Survivor, err error
 	for call, talk := range p.bridge {
 		inTalk[talk.a], inTalk[talk.b] = true, true
 		left = append(left, ivr.Survivor{
-			Call: call, Client: view{talk.a, p}, Advisor: view{talk.b, p},
+			Call: call, Client: p.View(talk.a), Advisor: p.View(talk.b),
 			Talk: talkView{talk, p, talk.joined},
 		})
 	}
 	for _, leg := range p.legs {
 		if !inTalk[leg] {
-			left = append(left, ivr.Survivor{Others: []ivr.Leg{view{leg, p}}})
+			left = append(left, ivr.Survivor{Others: []ivr.Leg{p.View(leg)}})
 		}
 	}
 	return left, nil
