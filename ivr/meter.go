@@ -25,9 +25,9 @@ const (
 
 // meter watches a talk until someone leaves or its time is over, warns the client
 // on the way, and adds the talk to the call's segments. The hold is the meter: the time it
-// buys is known before anyone speaks, so only a deadline has to be watched. enough ends
-// ctx, and with it whatever is still asked of the client.
-func (s *Service) meter(ctx context.Context, enough func(), call *Call, t *talking) error {
+// buys is known before anyone speaks, so only a deadline has to be watched.
+func (s *Service) meter(ctx context.Context, call *Call, t *talking) error {
+	ctx, enough := whileUp(ctx, call.Client)
 	call.ended, call.cutBySwitch = nil, false
 	t.since = time.Now()
 	call.setTalking(t)
@@ -37,9 +37,9 @@ func (s *Service) meter(ctx context.Context, enough func(), call *Call, t *talki
 	return s.tally(enough, call, t, s.watch(ctx, call, t))
 }
 
-// tally adds a talk to the call's segments, and says what ended it. It is apart from meter
-// because what it works with would lie on the stack of every talk for as long as that goes
-// on.
+// tally adds a talk to the call's segments, and says what ended it. enough ends whatever is
+// still asked of the client. It is apart from meter because what it works with would lie on
+// the stack of every talk for as long as that goes on.
 func (s *Service) tally(enough func(), call *Call, t *talking, err error) error {
 	defer s.staged(call, Talked, t.since)
 	until := t.SeenAt()

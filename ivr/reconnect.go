@@ -23,12 +23,12 @@ const (
 // of talk more. Time that passes in between is not charged.
 func (s *Service) talks(ctx context.Context, call *Call, begin func(context.Context, *Call) (*talking, error)) error {
 	for {
-		up, cancel := whileUp(ctx, call.Client)
-		t, err := begin(up, call)
+		beginning, begun := whileUp(ctx, call.Client)
+		t, err := begin(beginning, call)
+		begun()
 		if err == nil {
-			err = s.meter(up, cancel, call, t)
+			err = s.meter(ctx, call, t)
 		}
-		cancel()
 		if err != nil || !call.clientLost() || !s.reconnect(ctx, call) {
 			return err
 		}

@@ -69,6 +69,7 @@ func (s *Switch) Dial(ctx context.Context, r ivr.DialRequest) (ivr.Leg, error) {
 		return nil, fmt.Errorf("ari: leg %s is being dialled already", r.LegID)
 	}
 	l := s.newLeg(r.LegID)
+	here := l.arrival()
 	l.byNode = strings.HasPrefix(to, "PJSIP/"+nodes+"/")
 	s.mu.Unlock()
 
@@ -76,7 +77,7 @@ func (s *Switch) Dial(ctx context.Context, r ivr.DialRequest) (ivr.Leg, error) {
 	ring := time.NewTimer(r.Ring)
 	defer ring.Stop()
 	select {
-	case <-l.here:
+	case <-here:
 		return l, nil
 	case <-l.ctx.Done():
 		return nil, l.unanswered()

@@ -29,7 +29,7 @@
 //	channel.MOH, channel.Ring           Leg.Entertain
 //	channel.Snoop                       Leg.Whisper, Leg.Ask
 //	BridgeHandle, AddChannel            Switch.Bridge, ivr.Talk
-//	ext/bridgemon                       Talk.Wait
+//	ext/bridgemon                       Talk.Over
 //	bus.Subscribe, Events.StasisEnd     Leg.Context: hanging up is cancellation
 //	ari.NewKey                          a leg's ID, chosen before the command is sent
 //

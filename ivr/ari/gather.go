@@ -13,7 +13,7 @@ type keys struct {
 	digits  []byte
 	hash    bool          // '#' was pressed: the entry is complete
 	last    string        // when the last key was released, by Asterisk's clock
-	pressed chan struct{} // has an element when there is something new
+	pressed chan struct{} // has an element when there is something new; nil until an entry is awaited
 }
 
 const mostKeys = 64 // are kept
@@ -44,6 +44,12 @@ func (l *leg) entry(most int) (digits string, complete bool) {
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
 	k := &l.keys
+	if k.pressed == nil {
+		k.pressed = make(chan struct{}, 1)
+		if k.hash || len(k.digits) > 0 {
+			k.pressed <- struct{}{}
+		}
+	}
 	return string(k.digits[:min(most, len(k.digits))]), k.hash || len(k.digits) >= most
 }
 

@@ -22,14 +22,14 @@ type leg struct {
 	ctx   context.Context
 	leave context.CancelCauseFunc
 	call  atomic.Pointer[ivr.CallID] // nil until it is known
-	here  chan struct{}              // closed once Asterisk has put the channel into our hands
 
 	// guarded by s.mu
-	arrived   bool // here is closed
-	known     bool // Asterisk has the channel: a list without it means that it is gone
-	inherited bool // found when we started, and so another process's before
-	caller    bool // of those, it has called
-	hungUp    bool // by us
+	here      chan struct{} // see arrival
+	arrived   bool          // Asterisk has put the channel into our hands
+	known     bool          // Asterisk has the channel: a list without it means that it is gone
+	inherited bool          // found when we started, and so another process's before
+	caller    bool          // of those, it has called
+	hungUp    bool          // by us
 	request   hangupRequest
 	ending    bool   // StasisEnd was seen
 	byNode    bool   // it is dialled through another node's Asterisk
@@ -53,7 +53,7 @@ const (
 // newLeg registers a channel, before anything is asked of Asterisk: events may
 // overtake answers. s.mu is held.
 func (s *Switch) newLeg(id string) *leg {
-	l := &leg{s: s, id: id, here: make(chan struct{}), keys: keys{pressed: make(chan struct{}, 1)}}
+	l := &leg{s: s, id: id}
 	l.ctx, l.leave = context.WithCancelCause(context.Background())
 	l.Of(callOf(id))
 	s.legs[id] = l
@@ -82,11 +82,18 @@ func (l *leg) String() string           { return l.id } // and not what was keye
 
 // arrive notes that Asterisk has put the channel into our hands. s.mu is held.
 func (l *leg) arrive() {
-	l.known = true
-	if !l.arrived {
-		l.arrived = true
+	l.known, l.arrived = true, true
+	if l.here != nil {
 		close(l.here)
+		l.here = nil
 	}
+}
+
+// arrival is closed once Asterisk has put the channel into our hands, for which we have yet
+// to ask. s.mu is held.
+func (l *leg) arrival() <-chan struct{} {
+	l.here = make(chan struct{})
+	return l.here
 }
 
 // apply moves an event of the channel into its state. s.mu is held.
@@ -280,6 +287,7 @@ func (l *leg) snoop(ctx context.Context) (*leg, error) {
 	}
 	l.s.mu.Lock()
 	snoop := l.s.newLeg(newName(whisper))
+	here := snoop.arrival()
 	snoop.call.Store(l.call.Load())
 	l.s.mu.Unlock()
 	err := l.failed(l.s.client.do(context.WithoutCancel(ctx), command{
@@ -292,7 +300,7 @@ func (l *leg) snoop(ctx context.Context) (*leg, error) {
 		return nil, err
 	}
 	select { // only once it is in our hands can it be played to
-	case <-snoop.here:
+	case <-here:
 		return snoop, nil
 	case <-snoop.ctx.Done():
 		err = context.Cause(snoop.ctx)

@@ -27,6 +27,7 @@ func (s *Switch) Probe(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	l := s.newLeg(newName("probe-"))
+	here := l.arrival()
 	s.mu.Unlock()
 	s.background(func() {
 		s.originate(context.WithoutCancel(ctx), l, "PJSIP/"+s.cfg.Trunk+"/sip:probe@"+where,
@@ -34,7 +35,7 @@ func (s *Switch) Probe(ctx context.Context) error {
 	})
 	select {
 	case <-l.ctx.Done():
-	case <-l.here:
+	case <-here:
 		err = fmt.Errorf("ari: who is not known was answered")
 	case <-ctx.Done():
 		err = context.Cause(ctx)

@@ -15,12 +15,12 @@ type talk struct {
 	s     *Switch
 	id    string // of the bridge
 	legs  [2]*leg
-	both  chan struct{}    // closed when both have been joined
-	exact bool             // joinedAt is by a clock that nobody sets
-	over  chan struct{}    // closed when it is known until when they were
-	out   [2]chan struct{} // each closed when that leg is in the bridge no longer
+	both  chan struct{} // closed when both have been joined
+	exact bool          // joinedAt is by a clock that nobody sets
+	over  chan struct{} // closed when it is known until when they were
 
 	// guarded by s.mu
+	out      [2]chan struct{} // each closed when that leg is in the bridge no longer; nil until somebody waits for it
 	in       [2]bool
 	joinedAt time.Time // zero until both are in
 	until    time.Time // zero until one has left
@@ -66,7 +66,6 @@ func (s *Switch) newTalk(id string, a, b *leg) *talk {
 	t := &talk{
 		s: s, id: id, legs: [2]*leg{a, b},
 		both: make(chan struct{}), over: make(chan struct{}),
-		out: [2]chan struct{}{make(chan struct{}), make(chan struct{})},
 	}
 	s.talks[id] = t
 	a.talk, b.talk = t, t
@@ -210,10 +209,9 @@ func (t *talk) end() {
 // when both are. s.mu is held.
 func (t *talk) isOut(i int) {
 	t.in[i] = false
-	select {
-	case <-t.out[i]:
-	default:
+	if t.out[i] != nil {
 		close(t.out[i])
+		t.out[i] = nil
 	}
 	if !t.ended {
 		return // why it left may still come
@@ -243,7 +241,7 @@ func (l *leg) leaveTalk(ctx context.Context) error {
 	}
 	t.end()
 	place := t.member(l.id)
-	out := t.out[place]
+	out := t.awaitOut(place)
 	l.s.mu.Unlock()
 	err := l.s.client.do(context.WithoutCancel(ctx), command{
 		method: "POST", path: path("bridges", t.id, "removeChannel"), query: url.Values{"channel": {l.id}},
@@ -263,6 +261,18 @@ func (l *leg) leaveTalk(ctx context.Context) error {
 	case <-l.ctx.Done():
 	}
 	return l.over(ctx)
+}
+
+// awaitOut is closed when a leg is in the bridge no longer. s.mu is held.
+func (t *talk) awaitOut(i int) <-chan struct{} {
+	if t.out[i] == nil {
+		t.out[i] = make(chan struct{})
+	}
+	out := t.out[i]
+	if !t.in[i] {
+		t.isOut(i)
+	}
+	return out
 }
 
 func (s *Switch) removeBridge(id string) {
