@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+
+	"parley/ivr"
+	"parley/lab"
+)
+
+// Calls that have ended cost those that open nothing, also where no vacuum has come yet:
+// open_call reads as much after a thousand as after a hundred.
+func TestOpeningACallIsNoDearerAfterManyOthers(t *testing.T) {
+	t.Parallel()
+	w := newTown(t)
+	ctx := t.Context()
+	const few, many, live = 100, 1000, 30
+	plan, super := w.plan(), w.superuser()
+	w.must(lab.Fill(ctx, super.DB, 0, many+live+1))
+	for _, statement := range []string{
+		`ALTER TABLE calls SET (autovacuum_enabled = off)`,
+		fmt.Sprintf(`INSERT INTO advisors (id, name) SELECT 'adv_o' || i, 'Advisor' FROM generate_series(0, %d) AS i`, many+live),
+	} {
+		_, err := super.Exec(statement)
+		w.must(err)
+	}
+	next := 0
+	another := func() ivr.Opening { // each of another client and advisor, whose own calls are none
+		o := opening(ivr.ClientID(fmt.Sprint("cli_s", next)), ivr.AdvisorID(fmt.Sprint("adv_o", next)), plan)
+		o.Least, o.Most = 1, 100
+		return o
+	}
+	for range live {
+		_, err := w.Hold(ctx, another())
+		w.must(err)
+		next++
+	}
+	end := func(until int) {
+		for ; next < until; next++ {
+			o := another()
+			_, err := w.Hold(ctx, o)
+			w.must(err)
+			w.must(w.Close(ctx, ended(o)))
+		}
+		_, err := super.Exec(`ANALYZE calls`)
+		w.must(err)
+	}
+	reads := func() int {
+		tx, err := w.db.BeginTxx(ctx, nil)
+		w.must(err)
+		defer tx.Rollback()
+		e := &explaining{tx: tx}
+		for range 2 { // the first reads what Postgres knows of the tables, too
+			_, err := w.openCall(ctx, e, another())
+			w.must(err)
+		}
+		return e.blocks
+	}
+	end(live + few)
+	after := reads()
+	end(live + many)
+	if now := reads(); now > after+after/10 {
+		t.Errorf("open_call reads %d blocks after %d calls, and %d after %d", now, many, after, few)
+	} else {
+		t.Logf("%d blocks after %d calls, %d after %d", after, few, now, many)
+	}
+}
+
+// explaining runs a statement and keeps how many blocks it read; what it answers is that
+// nothing was held against.
+type explaining struct {
+	tx     *sqlx.Tx
+	blocks int
+}
+
+func (e *explaining) QueryRowxContext(ctx context.Context, query string, args ...any) *sqlx.Row {
+	var text []byte
+	if err := e.tx.QueryRowxContext(ctx, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+query, args...).Scan(&text); err == nil {
+		var plans []struct {
+			Plan struct {
+				Hit  int `json:"Shared Hit Blocks"`
+				Read int `json:"Shared Read Blocks"`
+			}
+		}
+		if json.Unmarshal(text, &plans) == nil && len(plans) == 1 {
+			e.blocks = plans[0].Plan.Hit + plans[0].Plan.Read
+		}
+	}
+	return e.tx.QueryRowxContext(ctx, `SELECT 'held', 1`)
+}
