@@ -110,8 +110,9 @@ prometheus:
 	@test -x $(PROMETHEUS)/usr/bin/promtool || { $(APT) update && mkdir -p $(PROMETHEUS) && cd $(PROMETHEUS) && \
 		$(APT) download prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb; }
 
-# nfpm reads these. Its later versions need a module that the proxy does not hand out.
-deb deb-test: export PARLEY_VERSION = $(or $(VERSION),0.$(shell git log -1 --format=%cd --date=format:%Y%m%d.%H%M%S))
+# nfpm reads these. Its later versions need a module that the proxy does not hand out. No part
+# of a version may begin with a zero, hence the 1 before the time of the day.
+deb deb-test: export PARLEY_VERSION = $(or $(VERSION),0.$(shell git log -1 --format=%cd --date=format:%Y%m%d.1%H%M%S))
 deb deb-test: export GOARCH = $(shell go env GOARCH)
 deb: build ## build the Debian package into bin/: the program, its units, Asterisk's files
 	CGO_ENABLED=0 go build -o bin/start-asterisk ./docker/asterisk
