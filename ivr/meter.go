@@ -90,7 +90,7 @@ func (c *Call) allowed(t *talking) (left time.Duration, deadline time.Time, over
 // someone has left.
 func (s *Service) watch(ctx context.Context, call *Call, t *talking) error {
 	for {
-		wait, before := s.nextWake(call, t)
+		wait, before := call.nextWake(t)
 		select {
 		case <-t.Over():
 			return nil
@@ -126,10 +126,10 @@ func (s *Service) comesNearer(ctx context.Context, call *Call, t *talking, befor
 
 // nextWake is how long the meter may wait until it has to do something next, and how long
 // before the talk's end that is; 0 is the end itself.
-func (s *Service) nextWake(call *Call, t *talking) (wait, before time.Duration) {
-	_, deadline, _ := call.allowed(t)
+func (c *Call) nextWake(t *talking) (wait, before time.Duration) {
+	_, deadline, _ := c.allowed(t)
 	left := time.Until(deadline)
-	for _, before := range call.Terms.Warnings { // the longest first
+	for _, before := range c.Terms.Warnings { // the longest first
 		if left > before {
 			return left - before, before
 		}

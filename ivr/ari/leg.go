@@ -25,7 +25,6 @@ type leg struct {
 
 	// guarded by s.mu
 	here      chan struct{} // see arrival
-	arrived   bool          // Asterisk has put the channel into our hands
 	known     bool          // Asterisk has the channel: a list without it means that it is gone
 	inherited bool          // found when we started, and so another process's before
 	caller    bool          // of those, it has called
@@ -82,7 +81,7 @@ func (l *leg) String() string           { return l.id } // and not what was keye
 
 // arrive notes that Asterisk has put the channel into our hands. s.mu is held.
 func (l *leg) arrive() {
-	l.known, l.arrived = true, true
+	l.known = true
 	if l.here != nil {
 		close(l.here)
 		l.here = nil

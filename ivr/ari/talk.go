@@ -239,9 +239,12 @@ func (l *leg) leaveTalk(ctx context.Context) error {
 	if t.until.IsZero() {
 		t.until = l.s.seenAt()
 	}
-	t.end()
 	place := t.member(l.id)
-	out := t.awaitOut(place)
+	if t.out[place] == nil {
+		t.out[place] = make(chan struct{})
+	}
+	out := t.out[place]
+	t.end() // and closes out, where the leg is out already
 	l.s.mu.Unlock()
 	err := l.s.client.do(context.WithoutCancel(ctx), command{
 		method: "POST", path: path("bridges", t.id, "removeChannel"), query: url.Values{"channel": {l.id}},
@@ -261,18 +264,6 @@ func (l *leg) leaveTalk(ctx context.Context) error {
 	case <-l.ctx.Done():
 	}
 	return l.over(ctx)
-}
-
-// awaitOut is closed when a leg is in the bridge no longer. s.mu is held.
-func (t *talk) awaitOut(i int) <-chan struct{} {
-	if t.out[i] == nil {
-		t.out[i] = make(chan struct{})
-	}
-	out := t.out[i]
-	if !t.in[i] {
-		t.isOut(i)
-	}
-	return out
 }
 
 func (s *Switch) removeBridge(id string) {
