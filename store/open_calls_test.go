@@ -53,7 +53,7 @@ func TestOpeningACallIsNoDearerAfterManyOthers(t *testing.T) {
 		tx, err := w.db.BeginTxx(ctx, nil)
 		w.must(err)
 		defer tx.Rollback()
-		e := &explaining{tx: tx}
+		e := &explaining{town: w, tx: tx}
 		for range 2 { // the first reads what Postgres knows of the tables, too
 			_, err := w.openCall(ctx, e, another())
 			w.must(err)
@@ -107,22 +107,24 @@ func TestOpeningACallNeverReadsTheWholeTable(t *testing.T) {
 // explaining runs a statement and keeps how many blocks it read; what it answers is that
 // nothing was held against.
 type explaining struct {
+	*town
 	tx     *sqlx.Tx
 	blocks int
 }
 
 func (e *explaining) QueryRowxContext(ctx context.Context, query string, args ...any) *sqlx.Row {
 	var text []byte
-	if err := e.tx.QueryRowxContext(ctx, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+query, args...).Scan(&text); err == nil {
-		var plans []struct {
-			Plan struct {
-				Hit  int `json:"Shared Hit Blocks"`
-				Read int `json:"Shared Read Blocks"`
-			}
-		}
-		if json.Unmarshal(text, &plans) == nil && len(plans) == 1 {
-			e.blocks = plans[0].Plan.Hit + plans[0].Plan.Read
+	e.must(e.tx.QueryRowxContext(ctx, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+query, args...).Scan(&text))
+	var plans []struct {
+		Plan struct {
+			Hit  int `json:"Shared Hit Blocks"`
+			Read int `json:"Shared Read Blocks"`
 		}
 	}
+	e.must(json.Unmarshal(text, &plans))
+	if len(plans) != 1 || plans[0].Plan.Hit+plans[0].Plan.Read == 0 {
+		e.t.Fatalf("no blocks were read, by this plan: %s", text)
+	}
+	e.blocks = plans[0].Plan.Hit + plans[0].Plan.Read
 	return e.tx.QueryRowxContext(ctx, `SELECT 'held', 1`)
 }
